@@ -1,0 +1,168 @@
+"""What travels between the stages: packets, pictures, model inputs, detections, tracks.
+
+All arrays are read-only by convention: whoever wants another value makes another array.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int32]
+LongArray = NDArray[np.int64]
+ByteArray = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """Compressed data as it came from the source."""
+
+    data: av.Packet
+    codec: av.VideoCodecContext
+    """Parameters for a decoder (name, extradata, size); the decoder stage makes its own context from them."""
+    generation: int
+    """Counts the times that the source was opened; a new number means: start the decoder afresh."""
+    rotation_deg: int = 0
+    """Clockwise turn that makes the picture upright: 0, 90, 180 or 270."""
+
+
+class Picture:
+    """A decoded picture that is converted only when somebody asks.
+
+    The decoder's own buffer is kept (YUV mostly); `bgr()` and the preprocess stage convert from it. Either
+    `video` (av.VideoFrame) or `array` (uint8 (H, W, 3) BGR) is given.
+
+    Args:
+        video: the decoder's picture.
+        array: a picture made in memory (synthetic source).
+        rotation_deg: clockwise turn that makes it upright.
+        truth: for synthetic pictures, the boxes that were drawn.
+    """
+
+    __slots__ = ("array", "rotation_deg", "truth", "video")
+
+    def __init__(
+        self,
+        *,
+        video: av.VideoFrame | None = None,
+        array: ByteArray | None = None,
+        rotation_deg: int = 0,
+        truth: Detections | None = None,
+    ) -> None:
+        if (video is None) == (array is None):
+            raise ValueError("a picture has either a video frame or an array")
+        self.video = video
+        self.array = array
+        self.rotation_deg = rotation_deg
+        self.truth = truth
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height before rotation, pixels."""
+        if self.video is not None:
+            return self.video.width, self.video.height
+        assert self.array is not None
+        return self.array.shape[1], self.array.shape[0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as a viewer sees it, pixels; the space of every published box."""
+        width, height = self.stored_size
+        return (height, width) if self.rotation_deg in (90, 270) else (width, height)
+
+    def bgr(self) -> ByteArray:
+        """Return the upright picture, uint8 (H, W, 3) BGR, contiguous; a fresh conversion each time."""
+        pixels = self.array if self.array is not None else self._converted()
+        if self.rotation_deg:
+            pixels = np.rot90(pixels, k=-self.rotation_deg // 90)
+        return np.ascontiguousarray(pixels)
+
+    def _converted(self) -> ByteArray:
+        assert self.video is not None
+        return self.video.to_ndarray(format="bgr24")  # type: ignore[return-value]  # PyAV types it as Any dtype
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What the detector wants its input to look like; the preprocess stage reads it."""
+
+    width_px: int
+    height_px: int
+    layout: str
+    """`NCHW` or `NHWC`."""
+    dtype: str
+    """`uint8`, `float32` or `float16`."""
+    colour: str
+    """`rgb` or `bgr`."""
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Multiplied on each channel (in `colour` order) of 0..255 values, before `offset` is added."""
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    pad_value: int = 114
+    """Grey of the border, 0..255."""
+    placement: str = "centre"
+    """Where the letterboxed picture sits: `centre`, `top_left`, or `stretch` (no letterbox)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """One preprocessed picture."""
+
+    tensor: NDArray[np.generic]
+    """(1, 3, H, W) or (1, H, W, 3), as the InputSpec says; contiguous."""
+    image_from_model: tuple[float, float, float, float]
+    """(scale_x, scale_y, shift_x, shift_y): x_image = x_model * scale_x + shift_x, likewise y."""
+    image_size: tuple[int, int]
+    """Width and height of the upright source picture, pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What a detector found in one frame, as a struct of arrays."""
+
+    boxes: FloatArray
+    """(N, 4) x1, y1, x2, y2 in source-picture pixels."""
+    scores: FloatArray
+    """(N,) 0..1."""
+    class_ids: IntArray
+    """(N,)"""
+    class_names: tuple[str, ...]
+    """Name of each class id; may be shorter than the ids that occur."""
+    image_size: tuple[int, int]
+    """Width and height of the source picture, pixels."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tracks:
+    """Objects followed over time, at one instant."""
+
+    boxes: FloatArray
+    """(N, 4) x1, y1, x2, y2 in source-picture pixels."""
+    scores: FloatArray
+    """(N,) 0..1, of the last measurement."""
+    class_ids: IntArray
+    """(N,)"""
+    track_ids: LongArray
+    """(N,) unique per stream, never reused."""
+    velocities: FloatArray
+    """(N, 4) of the box corners, px/s."""
+    measured_ns: LongArray
+    """(N,) capture time of the frame on which each track was last measured."""
+    position_std: FloatArray
+    """(N,) one standard deviation of the box centre, pixels; grows with the age of the measurement."""
+    class_names: tuple[str, ...]
+    image_size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+
+def class_name(names: tuple[str, ...], class_id: int) -> str:
+    """Return the name of a class id, or `class N` where the model does not name it."""
+    return names[class_id] if 0 <= class_id < len(names) else f"class {class_id}"
