@@ -21,7 +21,7 @@ ByteArray = NDArray[np.uint8]
 class Packet:
     """Compressed data as it came from the source."""
 
-    data: av.Packet
+    data: av.Packet[av.VideoStream]
     codec: av.VideoCodecContext
     """Parameters for a decoder (name, extradata, size); the decoder stage makes its own context from them."""
     generation: int
