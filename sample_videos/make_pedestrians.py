@@ -19,7 +19,8 @@ SOURCE_SHA256 = "45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516c
 FRAMES = 795
 GOP_FRAMES = 25
 ENCODER_OPTIONS = {"preset": "slower", "crf": "29", "threads": "1", "x264-params": "bframes=0:scenecut=0:psy=0"}
-"""One thread: the result then does not depend on the number of cores. CRF 29 keeps the file below 4 MB; psy=0 stays closest to the source (PSNR 38 dB)."""
+"""One thread: the result then does not depend on the number of cores. CRF 29 keeps the file below 4 MB; psy=0 stays
+closest to the source (PSNR 38 dB)."""
 
 
 def sha256(path: Path) -> str:
