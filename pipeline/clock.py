@@ -46,6 +46,34 @@ class RealClock(Clock):
         return condition.wait(timeout_ns / NS_PER_S)
 
 
+class Flag:
+    """Something that happens once, and that threads wait for through a clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._condition = threading.Condition()
+        self._is_set = False
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it has happened."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Say that it has happened; idempotent."""
+        with self._condition:
+            self._is_set = True
+            self._condition.notify_all()
+
+    def wait(self, timeout_ns: int) -> bool:
+        """Wait until it has happened or the time is up; return whether it has."""
+        end_ns = self._clock.now_ns() + timeout_ns
+        with self._condition:
+            while not self._is_set and (rest_ns := end_ns - self._clock.now_ns()) > 0:
+                self._clock.wait(self._condition, rest_ns)
+            return self._is_set
+
+
 def thread_cpu_ns() -> int:
     """Return the processor time that the calling thread has used, in nanoseconds."""
     return time.thread_time_ns()

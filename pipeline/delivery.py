@@ -1,0 +1,94 @@
+"""Brings answers to one sink: its own bounded queue, its own thread, its own failures."""
+
+from __future__ import annotations
+
+import logging
+
+from pipeline.clock import Clock
+from pipeline.errors import LinkClosed, LinkEnded
+from pipeline.frame import Answer, Mode
+from pipeline.link import Link, Policy
+from pipeline.report import SinkReport
+from pipeline.stage import Sink
+
+log = logging.getLogger("framepace.sink")
+
+_CAPACITY = 256
+_CAPACITY_WITH_PICTURES = 32
+"""Answers that a slow sink may lag behind; with a picture each is some megabytes."""
+
+
+class Delivery:
+    """The way of the answers to one sink.
+
+    Live: a full queue drops its oldest answer, and the reader sees the gap. Lossless: it blocks.
+    A sink that raises is closed and reported; its queue is emptied from then on, so that nobody waits for it.
+    """
+
+    def __init__(self, name: str, sink: Sink, *, mode: Mode, clock: Clock) -> None:
+        self.name = name
+        self.sink = sink
+        self.link: Link[Answer] = Link(
+            f"publish -> {name}",
+            capacity=_CAPACITY_WITH_PICTURES if sink.wants_pictures else _CAPACITY,
+            policy=Policy.DROP_OLDEST if mode is Mode.LIVE else Policy.BLOCK,
+            clock=clock,
+        )
+        self._last_frame = -1
+        self._written = 0
+        self._skipped_after_failure = 0
+        self._failure: str | None = None
+        self._details: dict[str, int] = {}
+
+    @property
+    def failure(self) -> str | None:
+        """Why the sink stopped early; None if it did not."""
+        return self._failure
+
+    def run(self) -> None:
+        """Write until the link ends or is closed, then close the sink. Runs on the sink's thread."""
+        try:
+            while True:
+                answer, _ = self.link.wait_get()
+                if self._failure is None:
+                    self._write(answer)
+                else:
+                    self._skipped_after_failure += 1
+        except (LinkEnded, LinkClosed):
+            pass
+        finally:
+            self._close()
+
+    def report(self) -> SinkReport:
+        """Return the report's part."""
+        return SinkReport(
+            written=self._written,
+            skipped=self.link.statistics().dropped + self._skipped_after_failure,
+            failed=self._failure,
+            details=self._details if self._failure is not None else self.sink.statistics(),
+        )
+
+    def _write(self, answer: Answer) -> None:
+        frame_id = answer.info.frame_id
+        try:
+            self.sink.write(answer, gap=frame_id - self._last_frame - 1)
+        except Exception as error:  # a sink may fail in any way, and must not take others along
+            self._fail(error)
+            return
+        self._last_frame = frame_id
+        self._written += 1
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error)
+        self._details = self.sink.statistics()
+        log.error("sink %s failed and is closed; the run goes on: %s", self.name, self._failure)
+        self._skipped_after_failure += 1
+        self._close()
+
+    def _close(self) -> None:
+        try:
+            self.sink.close()
+        except Exception as error:  # closing a broken sink may fail again; the first failure counts
+            if self._failure is None:
+                self._failure = f"could not be closed: {error}"
+                log.error("sink %s could not be closed: %s", self.name, error)

@@ -1,0 +1,81 @@
+"""Predicts how long each stage will take on the next frame.
+
+A prediction is a rolling high percentile of the stage's own recent run times, times one slow-down factor that
+all stages share: when the machine gets slower, the first stage to notice warns for all of them. The shared
+factor follows the idea of ALERT (Wan et al., USENIX ATC 2020), where it is called the global slow-down factor.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, insort
+from collections import deque
+
+_WINDOW = 64
+"""Run times remembered per stage: two seconds at 30 fps, so that a change of load is learnt in that time."""
+_HIGH_SHARE = 0.9
+_MEDIAN_SHARE = 0.5
+_SLOWDOWN_GAIN = 0.2
+"""Weight of the newest ratio: half of a step is followed after three observations."""
+_SLOWDOWN_LIMIT = 4.0
+_SIGNIFICANT_NS = 500_000
+"""Shorter run times are mostly thread switching; they say nothing about the machine's speed."""
+
+
+class _Window:
+    """The last run times of one stage, also kept sorted."""
+
+    __slots__ = ("_by_age", "_by_size")
+
+    def __init__(self) -> None:
+        self._by_age: deque[int] = deque()
+        self._by_size: list[int] = []
+
+    def add(self, run_ns: int) -> None:
+        if len(self._by_age) == _WINDOW:
+            oldest = self._by_age.popleft()
+            del self._by_size[bisect_left(self._by_size, oldest)]
+        self._by_age.append(run_ns)
+        insort(self._by_size, run_ns)
+
+    def percentile(self, share: float) -> int:
+        if not self._by_size:
+            return 0
+        return self._by_size[min(len(self._by_size) - 1, int(share * len(self._by_size)))]
+
+
+class Estimator:
+    """Learns run times per stage; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards all fields
+        self._windows: dict[str, _Window] = {}
+        self._slowdown = 1.0
+
+    def observe(self, stage: str, run_ns: int) -> None:
+        """Learn from one finished run."""
+        with self._lock:
+            window = self._windows.setdefault(stage, _Window())
+            high_ns = window.percentile(_HIGH_SHARE)
+            if high_ns >= _SIGNIFICANT_NS:
+                ratio = min(max(run_ns / high_ns, 1.0), _SLOWDOWN_LIMIT)
+                self._slowdown += _SLOWDOWN_GAIN * (ratio - self._slowdown)
+            window.add(run_ns)
+
+    def predict_ns(self, stage: str) -> int:
+        """Return a cautious prediction, nanoseconds; 0 for a stage never seen."""
+        with self._lock:
+            window = self._windows.get(stage)
+            return 0 if window is None else round(window.percentile(_HIGH_SHARE) * self._slowdown)
+
+    def usual_ns(self, stage: str) -> int:
+        """Return the median of the recent run times, nanoseconds; 0 for a stage never seen."""
+        with self._lock:
+            window = self._windows.get(stage)
+            return 0 if window is None else window.percentile(_MEDIAN_SHARE)
+
+    @property
+    def slowdown(self) -> float:
+        """The shared factor, 1.0 or more."""
+        with self._lock:
+            return self._slowdown

@@ -1,0 +1,202 @@
+"""The head of the live graph: a mailbox for the newest picture, and the admission that empties it.
+
+The decoder offers, the first admitted stage takes, the detector says when it begins and ends. What is pushed out
+of the mailbox is refused, with the reason that was true.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from pipeline.admission import Admit, Decision, Prediction, PreferNext, Situation, decide
+from pipeline.clock import NS_PER_S, Clock
+from pipeline.errors import LinkClosed, LinkEnded
+from pipeline.estimator import Estimator
+from pipeline.frame import Envelope, Reason
+
+_PERIODS = 15
+"""Frame periods and lags remembered: half a second at 30 fps."""
+
+
+class Gate:
+    """Lets the newest picture pass when the detector is about to be free; safe to use from several threads.
+
+    Args:
+        clock: tells the time and waits.
+        estimator: predicts the stages.
+        before: names of the stages between admission and the detector.
+        detector: name of the detector stage.
+        after: names of the stages after it.
+        credit_limit: how many frames may be between admission and the end of detection.
+        margin_ns: the publisher's present margin.
+        refuse: told of every frame that will not be measured, and why.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        estimator: Estimator,
+        before: tuple[str, ...],
+        detector: str,
+        after: tuple[str, ...],
+        credit_limit: int,
+        margin_ns: Callable[[], int],
+        refuse: Callable[[int, Reason], None],
+    ) -> None:
+        self._clock = clock
+        self._estimator = estimator
+        self._before = before
+        self._detector = detector
+        self._after = after
+        self._credit_limit = credit_limit
+        self._margin_ns = margin_ns
+        self._refuse = refuse
+        self._changed = threading.Condition()  # its lock guards all fields
+        self._newest: Envelope | None = None
+        self._newest_would_miss = False
+        self._in_flight: set[int] = set()
+        self._detector_started_ns: int | None = None
+        self._captures: deque[int] = deque(maxlen=_PERIODS)
+        self._lags: deque[int] = deque(maxlen=_PERIODS)
+        self._warm = False
+        self._ended = False
+        self._closed = False
+        self.offered = 0
+        self.replaced = 0
+
+    def offer(self, envelope: Envelope) -> None:
+        """Put the newest picture into the mailbox; one that is still there is refused."""
+        now_ns = self._clock.now_ns()
+        with self._changed:
+            if self._closed:
+                raise LinkClosed("gate")
+            old, reason = self._newest, self._refusal()
+            self._newest, self._newest_would_miss = envelope, False
+            self._captures.append(envelope.info.captured_ns)
+            self._lags.append(now_ns - envelope.info.captured_ns)
+            self.offered += 1
+            self.replaced += old is not None
+            self._changed.notify_all()
+        if old is not None:
+            self._refuse(old.info.frame_id, reason)
+
+    def warmed(self) -> None:
+        """Say that the model is ready; until then nothing is admitted."""
+        with self._changed:
+            self._warm = True
+            self._changed.notify_all()
+
+    def detector_started(self) -> None:
+        """Say that the detector began a job; nobody need look again, since it cannot be free earlier for that."""
+        with self._changed:
+            self._detector_started_ns = self._clock.now_ns()
+
+    def detector_finished(self, frame_id: int) -> None:
+        """Say that the detector's job on a frame is over; its credit is free again."""
+        with self._changed:
+            self._detector_started_ns = None
+            self._in_flight.discard(frame_id)
+            self._changed.notify_all()
+
+    def release(self, frame_id: int) -> None:
+        """Give back the credit of a frame that dropped out before the detector; idempotent."""
+        with self._changed:
+            self._in_flight.discard(frame_id)
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Say that no more pictures will come."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stop: wait_take and offer raise LinkClosed."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def wait_take(self) -> Envelope:
+        """Wait until admission lets the newest picture pass, and take it.
+
+        Raises:
+            LinkEnded: no more will come and the last one was taken.
+            LinkClosed: the gate was closed.
+        """
+        with self._changed:
+            while True:
+                taken, wake_ns = self.try_take()
+                if taken is not None:
+                    return taken
+                timeout_ns = NS_PER_S if wake_ns is None else min(NS_PER_S, wake_ns - self._clock.now_ns())
+                self._clock.wait(self._changed, timeout_ns)
+
+    def try_take(self) -> tuple[Envelope | None, int | None]:
+        """Take the newest picture if admission lets it pass now.
+
+        Returns:
+            The picture or None, and when to ask again; None: when something changes.
+        """
+        with self._changed:
+            if self._closed:
+                raise LinkClosed("gate")
+            if self._newest is None:
+                if self._ended:
+                    raise LinkEnded("gate")
+                return None, None
+            if not self._warm:
+                return None, None
+            decision = self._decide(self._newest)
+            if isinstance(decision, Admit):
+                return self._admit(self._newest), None
+            if isinstance(decision, PreferNext):
+                if self._ended:
+                    return self._admit(self._newest), None
+                self._newest_would_miss = True
+            return None, decision.at_ns
+
+    def _admit(self, envelope: Envelope) -> Envelope:
+        self._newest = None
+        self._in_flight.add(envelope.info.frame_id)
+        return envelope
+
+    def _refusal(self) -> Reason:
+        if not self._warm:
+            return Reason.WARMING
+        return Reason.WOULD_MISS if self._newest_would_miss else Reason.SUPERSEDED
+
+    def _decide(self, envelope: Envelope) -> Decision:
+        info = envelope.info
+        situation = Situation(
+            now_ns=self._clock.now_ns(),
+            limit_ns=None if info.due_ns is None else info.due_ns - self._margin_ns(),
+            captured_ns=info.captured_ns,
+            in_flight=len(self._in_flight),
+            credit_limit=self._credit_limit,
+            detector_started_ns=self._detector_started_ns,
+            period_ns=self._period_ns(),
+            arrival_lag_ns=sorted(self._lags)[len(self._lags) // 2] if self._lags else 0,
+        )
+        return decide(situation, self._prediction())
+
+    def _prediction(self) -> Prediction:
+        estimator = self._estimator
+        return Prediction(
+            pre_ns=sum(estimator.predict_ns(name) for name in self._before),
+            run_ns=estimator.predict_ns(self._detector),
+            post_ns=sum(estimator.predict_ns(name) for name in self._after),
+            pre_usual_ns=sum(estimator.usual_ns(name) for name in self._before),
+            run_usual_ns=estimator.usual_ns(self._detector),
+        )
+
+    def _period_ns(self) -> int | None:
+        """Return the median time between captures, None while fewer than two were seen."""
+        if len(self._captures) < 2:
+            return None
+        captures = list(self._captures)
+        gaps = sorted(later - earlier for earlier, later in itertools.pairwise(captures))
+        return max(1, gaps[len(gaps) // 2])

@@ -1,0 +1,256 @@
+"""The live engine of one stream: every captured frame gets one answer by its deadline.
+
+    capture -> [decode] -> gate -> stage -> detector -> stage -> publisher
+                           newest    one thread each              timer
+
+This module wires the parts; each worker is run on a thread of its own by the Run.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.clock import Clock, Flag, thread_cpu_ns
+from pipeline.errors import LinkClosed, LinkEnded, Undecodable
+from pipeline.estimator import Estimator
+from pipeline.frame import Answer, Envelope, Reason
+from pipeline.gate import Gate
+from pipeline.graph import Plan
+from pipeline.intake import Intake, Registered
+from pipeline.ledger import Ledger
+from pipeline.link import Link, Policy
+from pipeline.publisher import Publisher
+from pipeline.report import Queue
+from pipeline.stage import Decoded, Decoder, Stage
+from pipeline.statistics import StageStatistics, queue_report
+
+log = logging.getLogger("framepace.live")
+
+_PACKETS = 64
+"""Packets that a slow decoder may lag behind (about two seconds) before new ones are shed."""
+
+Worker = tuple[str, Callable[[], None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Packet:
+    ticket: int
+    payload: object
+
+
+class LiveEngine:
+    """The parts of a live run and the work of each thread.
+
+    Args:
+        plan: the checked graph.
+        limit_ns: the deadline after capture.
+        credit_limit: frames between admission and the end of detection.
+        keep_pictures: whether a sink wants the pictures with the answers.
+        hand_over: gives an answer to all sinks; must not wait.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        stream_id: str,
+        limit_ns: int,
+        credit_limit: int,
+        keep_pictures: bool,
+        clock: Clock,
+        ledger: Ledger,
+        hand_over: Callable[[Answer], None],
+    ) -> None:
+        assert plan.detector is not None  # the graph check saw to it
+        self._plan = plan
+        self._clock = clock
+        self._keep_pictures = keep_pictures
+        self._detector = plan.detector
+        names = [name for name, _ in plan.stages]
+        place = names.index(plan.detector)
+        self.estimator = Estimator()
+        self.publisher = Publisher(limit_ns=limit_ns, clock=clock, ledger=ledger, hand_over=hand_over)
+        self.intake = Intake(stream_id, limit_ns=limit_ns, register=self._register)
+        self.gate = Gate(
+            clock=clock,
+            estimator=self.estimator,
+            before=tuple(names[:place]),
+            detector=plan.detector,
+            after=tuple(names[place + 1 :]),
+            credit_limit=credit_limit,
+            margin_ns=lambda: self.publisher.margin_ns,
+            refuse=self.publisher.refuse,
+        )
+        self._packets: Link[_Packet] = Link(
+            "capture -> decode", capacity=_PACKETS, policy=Policy.DROP_NEWEST, clock=clock, on_drop=self._shed
+        )
+        self._links: list[Link[Envelope]] = [
+            Link(f"{before} -> {after}", capacity=credit_limit, policy=Policy.BLOCK, clock=clock)
+            for before, after in itertools.pairwise(names)
+        ]
+        self.statistics = {name: StageStatistics() for name in (["decode"] if plan.decoder else []) + names}
+        self._cold = len(plan.stages)
+        self._cold_lock = threading.Lock()
+        self.warm = Flag(clock)
+
+    def deliver(self, ticket: int, payload: object) -> None:
+        """Take a sample from the capture thread; never waits."""
+        if self._plan.decoder is not None:
+            self._packets.wait_put(_Packet(ticket, payload))
+            return
+        width, height = getattr(payload, "size", (0, 0))
+        self._offer(Decoded(ticket, payload, (width, height)))
+
+    def source_ended(self) -> None:
+        """Take note that nothing more will be captured."""
+        if self._plan.decoder is not None:
+            self._packets.end()
+        else:
+            self._pictures_ended()
+
+    def workers(self) -> list[Worker]:
+        """Return the name and the work of every thread but capture."""
+        workers: list[Worker] = [("publish", self.publisher.run)]
+        if self._plan.decoder is not None:
+            workers.append(("decode", functools.partial(self._decode, self._plan.decoder)))
+        for place, (name, stage) in enumerate(self._plan.stages):
+            workers.append((name, functools.partial(self._work, place, name, stage)))
+        return workers
+
+    def close(self) -> None:
+        """Stop everything at once; what is inside stays open in the ledger."""
+        self.gate.close()
+        self._packets.close()
+        for link in self._links:
+            link.close()
+        self.publisher.stop()
+
+    def queues(self) -> dict[str, Queue]:
+        """Return the report's part."""
+        queues = {"newest picture": Queue(capacity=1, peak=min(1, self.gate.offered), dropped=self.gate.replaced)}
+        if self._plan.decoder is not None:
+            queues[self._packets.name] = queue_report(self._packets.statistics())
+        return queues | {link.name: queue_report(link.statistics()) for link in self._links}
+
+    # Capture and decode
+
+    def _register(self, registered: Registered) -> None:
+        self.publisher.register(registered.info, registered.clock)
+
+    def _shed(self, packet: _Packet) -> None:
+        info = self.intake.withdraw(packet.ticket)
+        if info is not None:
+            self.publisher.refuse(info.frame_id, Reason.SHED)
+
+    def _decode(self, decoder: Decoder) -> None:
+        statistics = self.statistics["decode"]
+        try:
+            while True:
+                packet, wait_ns = self._packets.wait_get()
+                start_ns, start_cpu_ns = self._clock.now_ns(), thread_cpu_ns()
+                failed = False
+                try:
+                    for decoded in decoder.decode(packet.payload, packet.ticket):
+                        self._offer(decoded)
+                except Undecodable as error:
+                    failed = True
+                    log.info("packet without a picture: %s", error)
+                statistics.add(
+                    wait_ns=wait_ns,
+                    run_ns=self._clock.now_ns() - start_ns,
+                    cpu_ns=thread_cpu_ns() - start_cpu_ns,
+                    failed=failed,
+                )
+        except LinkEnded:
+            for decoded in decoder.flush():
+                self._offer(decoded)
+            self._pictures_ended()
+        except LinkClosed:
+            return
+
+    def _offer(self, decoded: Decoded) -> None:
+        emerged = self.intake.emerged(decoded.ticket)
+        for lost in emerged.lost:
+            self.publisher.undecodable(lost.frame_id)
+        if emerged.info is None:
+            return
+        picture = decoded.payload if self._keep_pictures else None
+        self.publisher.decoded(emerged.info.frame_id, size=decoded.size, picture=picture)
+        self.gate.offer(Envelope(emerged.info, decoded.payload))
+
+    def _pictures_ended(self) -> None:
+        for lost in self.intake.rest():
+            self.publisher.undecodable(lost.frame_id)
+        self.gate.end()
+        self.publisher.drain()
+
+    # Stages
+
+    def _work(self, place: int, name: str, stage: Stage) -> None:
+        """Do one stage's work, on its own thread, until the end or the stop."""
+        stage.warm()
+        self._warmed()
+        try:
+            while True:
+                envelope, wait_ns = self._take(place)
+                result = self._process(name, stage, envelope, wait_ns)
+                if result is None:
+                    self.gate.release(envelope.info.frame_id)
+                elif place == len(self._links):
+                    self.publisher.measured(envelope.info, result)
+                else:
+                    self._links[place].wait_put(Envelope(envelope.info, result))
+        except LinkEnded:
+            if place < len(self._links):
+                self._links[place].end()
+        except LinkClosed:
+            return
+
+    def _warmed(self) -> None:
+        with self._cold_lock:
+            self._cold -= 1
+            if self._cold:
+                return
+        self.publisher.warmed()
+        self.gate.warmed()
+        self.warm.set()
+
+    def _take(self, place: int) -> tuple[Envelope, int]:
+        if place:
+            return self._links[place - 1].wait_get()
+        envelope = self.gate.wait_take()
+        return envelope, 0
+
+    def _process(self, name: str, stage: Stage, envelope: Envelope, wait_ns: int) -> object | None:
+        """Run a stage on one frame; None when there is nothing for the next one, and the publisher was told."""
+        info = envelope.info
+        detecting = name == self._detector
+        if detecting:
+            self.gate.detector_started()
+        start_ns, start_cpu_ns = self._clock.now_ns(), thread_cpu_ns()
+        refused = None
+        result = None
+        try:
+            result = stage.process(envelope.payload, info)
+            refused = Reason.SHED if result is None else None
+        except Exception as error:  # a stage may raise anything; the frame is answered, the run goes on
+            log.warning("stage %s failed on frame %d: %s: %s", name, info.frame_id, type(error).__name__, error)
+            refused = Reason.FAILED
+        run_ns = self._clock.now_ns() - start_ns
+        if detecting:
+            self.gate.detector_finished(info.frame_id)
+        self.estimator.observe(name, run_ns)
+        self.statistics[name].add(
+            wait_ns=wait_ns,
+            run_ns=run_ns,
+            cpu_ns=thread_cpu_ns() - start_cpu_ns,
+            failed=refused is Reason.FAILED,
+        )
+        if refused is not None:
+            self.publisher.refuse(info.frame_id, refused)
+        return result

@@ -1,0 +1,328 @@
+"""The lossless engine of one stream: every frame, in order, as fast as the machine can.
+
+    capture -> decode -> [stateless stages, several workers] -> [stages with state] -> publish
+
+Neighbouring stateless stages run one after the other on the same worker; what the workers finish is put back
+into order before a stage with state sees it, so the outcome does not depend on their timing.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.clock import NS_PER_S, Clock, thread_cpu_ns
+from pipeline.errors import LinkClosed, LinkEnded, StageFailed, Undecodable
+from pipeline.frame import Answer, CaptureClock, Envelope, Fate, FrameInfo, Reason, Status
+from pipeline.graph import Plan
+from pipeline.intake import Intake, Registered
+from pipeline.ledger import Ledger
+from pipeline.link import Link, Policy
+from pipeline.report import Queue
+from pipeline.stage import Decoded, Decoder, Forecaster, Stage
+from pipeline.statistics import StageStatistics, queue_report
+
+log = logging.getLogger("framepace.lossless")
+
+_CAPACITY = 8
+"""Frames per link: enough to even out the stages, few enough that pictures do not pile up."""
+_PACKETS = 64
+
+Worker = tuple[str, Callable[[], None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One frame between two threads; refused frames travel along so that the order is kept."""
+
+    envelope: Envelope
+    size: tuple[int, int]
+    picture: object | None
+    refused: Reason | None = None
+
+
+class Sequencer:
+    """Takes numbered results in any order and puts them into a link in order; safe to use from several threads."""
+
+    def __init__(self, link: Link[_Item], *, clock: Clock, window: int) -> None:
+        self._link = link
+        self._clock = clock
+        self._window = window
+        self._changed = threading.Condition()  # guards all fields
+        self._waiting: dict[int, _Item] = {}
+        self._next = 0
+        self._putting = False
+        self._closed = False
+
+    def wait_put(self, number: int, item: _Item) -> None:
+        """Hand in result `number`; waits while it is too far ahead.
+
+        Raises:
+            LinkClosed: the run was stopped.
+        """
+        with self._changed:
+            while number - self._next >= self._window and not self._closed:
+                self._clock.wait(self._changed, NS_PER_S)
+            if self._closed:
+                raise LinkClosed(self._link.name)
+            self._waiting[number] = item
+            if self._putting:
+                return  # the worker that is putting now takes this one along
+            self._putting = True
+        self._put_in_order()
+
+    def close(self) -> None:
+        """Let nobody wait any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _put_in_order(self) -> None:
+        while True:
+            with self._changed:
+                item = self._waiting.pop(self._next, None)
+                if item is None:
+                    self._putting = False
+                    return
+                self._next += 1
+                self._changed.notify_all()
+            self._link.wait_put(item)
+
+
+class _Group:
+    """Neighbouring stages that share their threads."""
+
+    def __init__(self, stages: list[tuple[str, Stage]], workers: int) -> None:
+        self.stages = stages
+        self.workers = workers
+        self.lock = threading.Lock()  # makes taking an item and its number one step
+        self.taken = 0
+        self.running = workers
+
+
+class LosslessEngine:
+    """The parts of a lossless run and the work of each thread.
+
+    Args:
+        plan: the checked graph.
+        workers: threads for stateless stages.
+        keep_pictures: whether a sink wants the pictures with the answers.
+        hand_over: gives an answer to all sinks; may wait.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        stream_id: str,
+        workers: int,
+        keep_pictures: bool,
+        clock: Clock,
+        ledger: Ledger,
+        hand_over: Callable[[Answer], None],
+    ) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._keep_pictures = keep_pictures
+        self._ledger = ledger
+        self._hand_over = hand_over
+        self._packets: Link[tuple[int, object]] = Link(
+            "capture -> decode", capacity=_PACKETS, policy=Policy.BLOCK, clock=clock
+        )
+        self._groups = [
+            _Group(list(stages), workers if stateless else 1)
+            for stateless, stages in itertools.groupby(plan.stages, key=lambda named: named[1].stateless)
+        ]
+        self._links = [self._link(group) for group in self._groups]
+        self._answers = Link[_Item]("-> publish", capacity=_CAPACITY, policy=Policy.BLOCK, clock=clock)
+        self._sequencers = [
+            Sequencer(link, clock=clock, window=4 * workers) for link in [*self._links[1:], self._answers]
+        ]
+        self.intake = Intake(stream_id, limit_ns=None, register=self._register)
+        names = [name for name, _ in plan.stages]
+        self.statistics = {name: StageStatistics() for name in (["decode"] if plan.decoder else []) + names}
+        self.first_failure: StageFailed | None = None
+        self._last: Forecaster | None = None
+
+    def deliver(self, ticket: int, payload: object) -> None:
+        """Take a sample from the capture thread; waits while the decoder is behind."""
+        if self._plan.decoder is not None:
+            self._packets.wait_put((ticket, payload))
+            return
+        width, height = getattr(payload, "size", (0, 0))
+        self._emit(Decoded(ticket, payload, (width, height)))
+
+    def source_ended(self) -> None:
+        """Take note that nothing more will be captured."""
+        self.intake.flush()
+        if self._plan.decoder is not None:
+            self._packets.end()
+        else:
+            self._first_link().end()
+
+    def workers(self) -> list[Worker]:
+        """Return the name and the work of every thread but capture."""
+        workers: list[Worker] = [("publish", self._publish)]
+        if self._plan.decoder is not None:
+            workers.append(("decode", functools.partial(self._decode, self._plan.decoder)))
+        for place, group in enumerate(self._groups):
+            name = "+".join(name for name, _ in group.stages)
+            for number in range(group.workers):
+                suffix = f" {number}" if group.workers > 1 else ""
+                workers.append((name + suffix, functools.partial(self._work, place, group)))
+        return workers
+
+    def close(self) -> None:
+        """Stop everything at once; what is inside stays open in the ledger."""
+        self._packets.close()
+        for link in [*self._links, self._answers]:
+            link.close()
+        for sequencer in self._sequencers:
+            sequencer.close()
+
+    def queues(self) -> dict[str, Queue]:
+        """Return the report's part."""
+        queues = {}
+        if self._plan.decoder is not None:
+            queues[self._packets.name] = queue_report(self._packets.statistics())
+        return queues | {link.name: queue_report(link.statistics()) for link in [*self._links, self._answers]}
+
+    # Capture and decode
+
+    def _link(self, group: _Group) -> Link[_Item]:
+        return Link(f"-> {group.stages[0][0]}", capacity=_CAPACITY, policy=Policy.BLOCK, clock=self._clock)
+
+    def _first_link(self) -> Link[_Item]:
+        return self._links[0] if self._links else self._answers
+
+    def _register(self, registered: Registered) -> None:
+        self._ledger.captured(registered.info.frame_id)
+
+    def _decode(self, decoder: Decoder) -> None:
+        statistics = self.statistics["decode"]
+        try:
+            while True:
+                (ticket, payload), wait_ns = self._packets.wait_get()
+                start_ns, start_cpu_ns = self._clock.now_ns(), thread_cpu_ns()
+                pictures: list[Decoded] = []
+                failed = False
+                try:
+                    pictures += decoder.decode(payload, ticket)
+                except Undecodable as error:
+                    failed = True
+                    log.warning("packet without a picture: %s", error)
+                run_ns, cpu_ns = self._clock.now_ns() - start_ns, thread_cpu_ns() - start_cpu_ns
+                statistics.add(wait_ns=wait_ns, run_ns=run_ns, cpu_ns=cpu_ns, failed=failed)
+                for decoded in pictures:
+                    self._emit(decoded)
+        except LinkEnded:
+            self._finish_decoding(decoder)
+        except LinkClosed:
+            return
+
+    def _finish_decoding(self, decoder: Decoder) -> None:
+        try:
+            for decoded in decoder.flush():
+                self._emit(decoded)
+            for lost in self.intake.rest():
+                self._ledger.settle(lost.frame_id, Fate.UNDECODABLE)
+            self._first_link().end()
+        except LinkClosed:
+            return
+
+    def _emit(self, decoded: Decoded) -> None:
+        emerged = self.intake.emerged(decoded.ticket)
+        for lost in emerged.lost:
+            self._ledger.settle(lost.frame_id, Fate.UNDECODABLE)
+        if emerged.info is not None:
+            picture = decoded.payload if self._keep_pictures else None
+            envelope = Envelope(emerged.info, decoded.payload)
+            self._first_link().wait_put(_Item(envelope, decoded.size, picture))
+
+    # Stages
+
+    def _work(self, place: int, group: _Group) -> None:
+        link, sequencer = self._links[place], self._sequencers[place]
+        try:
+            while True:
+                with group.lock:
+                    item, wait_ns = link.wait_get()
+                    number = group.taken
+                    group.taken += 1
+                for name, stage in group.stages:
+                    item = self._process(name, stage, item, wait_ns)
+                    wait_ns = 0
+                sequencer.wait_put(number, item)
+        except LinkEnded:
+            with group.lock:
+                group.running -= 1
+                last = group.running == 0
+            if last:
+                following = self._links[place + 1] if place + 1 < len(self._links) else self._answers
+                following.end()
+        except LinkClosed:
+            return
+
+    def _process(self, name: str, stage: Stage, item: _Item, wait_ns: int) -> _Item:
+        """Run a stage on one frame; a refused frame passes untouched."""
+        if item.refused is not None:
+            return item
+        info = item.envelope.info
+        start_ns, start_cpu_ns = self._clock.now_ns(), thread_cpu_ns()
+        result, refused = None, None
+        try:
+            result = stage.process(item.envelope.payload, info)
+            refused = Reason.SHED if result is None else None
+        except Exception as error:  # a stage may raise anything; the frame is answered, the run goes on
+            log.warning("stage %s failed on frame %d: %s: %s", name, info.frame_id, type(error).__name__, error)
+            self.first_failure = self.first_failure or StageFailed(name, info.frame_id, error)
+            refused = Reason.FAILED
+        self.statistics[name].add(
+            wait_ns=wait_ns,
+            run_ns=self._clock.now_ns() - start_ns,
+            cpu_ns=thread_cpu_ns() - start_cpu_ns,
+            failed=refused is Reason.FAILED,
+        )
+        return _Item(Envelope(info, result), item.size, item.picture, refused)
+
+    # Publish
+
+    def _publish(self) -> None:
+        try:
+            while True:
+                item, _ = self._answers.wait_get()
+                self._answer(item)
+        except (LinkEnded, LinkClosed):
+            return
+
+    def _answer(self, item: _Item) -> None:
+        info = item.envelope.info
+        status, payload = self._judge(info, item)
+        self._hand_over(
+            Answer(
+                info=info,
+                status=status,
+                reason=item.refused,
+                payload=payload,
+                clock=CaptureClock.FILE,
+                published_ns=None,
+                health=None,
+                size=item.size,
+                picture=item.picture,
+            )
+        )
+        self._ledger.settle(info.frame_id, Fate(status), item.refused)
+
+    def _judge(self, info: FrameInfo, item: _Item) -> tuple[Status, object | None]:
+        result = item.envelope.payload
+        if item.refused is None:
+            if not isinstance(result, Forecaster):
+                return Status.FRESH, result
+            self._last = result
+            return Status.FRESH, result.forecast(info.captured_ns)
+        forecast = None if self._last is None else self._last.forecast(info.captured_ns)
+        return (Status.BLIND if forecast is None else Status.FORECAST), forecast

@@ -1,0 +1,270 @@
+"""Gives the answers: in presentation order, driven by a timer, never late.
+
+The head of the line is published as soon as it is resolved, and at the latest a margin before its deadline, with
+whatever is true then. The margin follows the wake-up lateness that is observed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
+from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Reason, Status
+from pipeline.health import HealthMonitor
+from pipeline.histogram import Histogram
+from pipeline.ledger import Ledger
+from pipeline.stage import Forecaster
+
+_SNAPSHOTS_KEPT = 4
+"""Two frames may be between admission and detection; a forecast must never use a measurement of the future."""
+_LATENESS_WINDOW = 512
+"""Wake-ups remembered for the margin: a quarter of a minute at 30 fps."""
+_MARGIN_FIRST_NS = 10 * NS_PER_MS
+"""Before anything was observed: the greatest lateness of a timed wait beside a busy session and a thread that holds
+the interpreter lock for 3 ms at a time was measured at 5 to 10 ms on two cores."""
+_MARGIN_FLOOR_NS = 6 * NS_PER_MS
+_MARGIN_SPARE_NS = 2 * NS_PER_MS
+_IDLE_NS = NS_PER_S
+
+
+class WakeMargin:
+    """How long before a deadline the publisher must wake up: above the worst lateness of late, within bounds."""
+
+    def __init__(self, limit_ns: int) -> None:
+        self._most_ns = limit_ns // 3
+        self._least_ns = min(_MARGIN_FLOOR_NS, self._most_ns)
+        self._observed: deque[int] = deque(maxlen=_LATENESS_WINDOW)
+        self.margin_ns = min(_MARGIN_FIRST_NS, self._most_ns)
+
+    def observe(self, lateness_ns: int) -> None:
+        """Learn from one timed wake-up."""
+        self._observed.append(lateness_ns)
+        if len(self._observed) < _LATENESS_WINDOW // 8 and lateness_ns < self.margin_ns:
+            return
+        wanted_ns = 2 * max(self._observed) + _MARGIN_SPARE_NS
+        self.margin_ns = min(max(wanted_ns, self._least_ns), self._most_ns)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One frame in the line."""
+
+    info: FrameInfo
+    clock: CaptureClock
+    reason: Reason | None = None
+    """Set when the frame was refused."""
+    result: Forecaster | None = None
+    """Set when the frame was measured in time."""
+    undecodable: bool = False
+    size: tuple[int, int] | None = None
+    picture: object | None = None
+
+    @property
+    def resolved(self) -> bool:
+        return self.undecodable or self.reason is not None or self.result is not None
+
+
+class Publisher:
+    """The line of frames of one stream that wait for their answer; safe to use from several threads.
+
+    Args:
+        limit_ns: the deadline after capture.
+        clock: tells when a deadline is near.
+        ledger: gets every fate.
+        hand_over: gives an answer to the sinks without ever waiting; called in order, one at a time.
+    """
+
+    def __init__(self, *, limit_ns: int, clock: Clock, ledger: Ledger, hand_over: Callable[[Answer], None]) -> None:
+        self._clock = clock
+        self._ledger = ledger
+        self._hand_over = hand_over
+        self._changed = threading.Condition()  # its lock guards all fields
+        self._line: deque[_Entry] = deque()
+        self._by_id: dict[int, _Entry] = {}
+        self._snapshots: deque[Forecaster] = deque(maxlen=_SNAPSHOTS_KEPT)
+        self._margin = WakeMargin(limit_ns)
+        self._health = HealthMonitor()
+        self._size: tuple[int, int] | None = None
+        self._warming = True
+        self._draining = False
+        self._stopped = False
+        self.age_fresh = Histogram()
+        self.age_all = Histogram()
+
+    # What other threads say
+
+    def register(self, info: FrameInfo, clock: CaptureClock) -> None:
+        """Put a captured frame at the end of the line."""
+        self._ledger.captured(info.frame_id)
+        with self._changed:
+            entry = _Entry(info, clock)
+            self._line.append(entry)
+            self._by_id[info.frame_id] = entry
+            if len(self._line) == 1:
+                self._changed.notify()
+
+    def decoded(self, frame_id: int, *, size: tuple[int, int], picture: object | None) -> None:
+        """Say that a frame's picture is there; `picture` only if a sink wants it."""
+        with self._changed:
+            self._size = size
+            entry = self._by_id.get(frame_id)
+            if entry is not None:
+                entry.size = size
+                entry.picture = picture
+
+    def warmed(self) -> None:
+        """Say that the model is ready."""
+        with self._changed:
+            self._warming = False
+
+    def measured(self, info: FrameInfo, result: object) -> None:
+        """Take what the last stage made of a frame, in time or not: it serves later forecasts either way."""
+        with self._changed:
+            if isinstance(result, Forecaster):
+                self._snapshots.append(result)
+                self._settle_entry(info.frame_id, result=result)
+            else:
+                self._settle_entry(info.frame_id, result=_Still(info.captured_ns, result))
+
+    def refuse(self, frame_id: int, reason: Reason) -> None:
+        """Say that a frame will not be measured."""
+        with self._changed:
+            self._settle_entry(frame_id, reason=reason)
+
+    def undecodable(self, frame_id: int) -> None:
+        """Say that a frame has no picture. If it was answered already, that answer stands."""
+        with self._changed:
+            entry = self._by_id.get(frame_id)
+            if entry is not None and not entry.resolved:
+                entry.undecodable = True
+                self._notify_if_head(entry)
+
+    def drain(self) -> None:
+        """Say that no more frames will come; run() returns when the line is empty."""
+        with self._changed:
+            self._draining = True
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Make run() return now; what is in the line stays open in the ledger."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+
+    @property
+    def margin_ns(self) -> int:
+        """How long before its deadline a frame is answered at the latest; a result must be there by then."""
+        return self._margin.margin_ns
+
+    @property
+    def health(self) -> HealthMonitor:
+        """The health of the stream."""
+        return self._health
+
+    def is_answered(self, frame_id: int) -> bool:
+        """Whether a frame has left the line."""
+        return frame_id not in self._by_id
+
+    # The publisher's own thread
+
+    def run(self) -> None:
+        """Publish until stopped, or until drained and empty."""
+        with self._changed:
+            while not self._stopped:
+                wake_ns = self.publish_due()
+                if self._draining and not self._line:
+                    return
+                self._wait_until(wake_ns)
+
+    def publish_due(self) -> int | None:
+        """Publish all that is ready or due now; return when to look again, None when the line is empty."""
+        with self._changed:
+            while self._line:
+                head = self._line[0]
+                assert head.info.due_ns is not None
+                if not head.resolved:
+                    wake_ns = head.info.due_ns - self._margin.margin_ns
+                    if self._clock.now_ns() < wake_ns:
+                        return wake_ns
+                self._line.popleft()
+                del self._by_id[head.info.frame_id]
+                self._publish(head, head.info.due_ns)
+            return None
+
+    def _wait_until(self, wake_ns: int | None) -> None:
+        """Wait for a change or the next deadline, and learn how late a timed wake-up is."""
+        if wake_ns is None:
+            self._clock.wait(self._changed, _IDLE_NS)
+            return
+        notified = self._clock.wait(self._changed, wake_ns - self._clock.now_ns())
+        if not notified:
+            self._margin.observe(max(0, self._clock.now_ns() - wake_ns))
+
+    def _publish(self, entry: _Entry, due_ns: int) -> None:
+        frame_id = entry.info.frame_id
+        if entry.undecodable:
+            self._ledger.settle(frame_id, Fate.UNDECODABLE)
+            return
+        status, reason, payload = self._judge(entry)
+        now_ns = self._clock.now_ns()
+        if now_ns > due_ns:
+            self._ledger.settle(frame_id, Fate.MISSED)
+            return
+        health = self._health.observe(status, reason, now_ns)
+        answer = Answer(
+            info=entry.info,
+            status=status,
+            reason=reason,
+            payload=payload,
+            clock=entry.clock,
+            published_ns=now_ns,
+            health=health,
+            size=entry.size or self._size,
+            picture=entry.picture,
+        )
+        self._hand_over(answer)
+        self._ledger.settle(frame_id, Fate(status), reason)
+        age_ns = now_ns - entry.info.captured_ns
+        self.age_all.add(age_ns)
+        if status is Status.FRESH:
+            self.age_fresh.add(age_ns)
+
+    def _judge(self, entry: _Entry) -> tuple[Status, Reason | None, object | None]:
+        """Say what is true of a frame now."""
+        at_ns = entry.info.captured_ns
+        if entry.result is not None:
+            return Status.FRESH, None, entry.result.forecast(at_ns)
+        reason = entry.reason or (Reason.WARMING if self._warming else Reason.LATE)
+        for snapshot in reversed(self._snapshots):
+            if snapshot.measured_ns <= at_ns:
+                payload = snapshot.forecast(at_ns)
+                return (Status.BLIND if payload is None else Status.FORECAST), reason, payload
+        return Status.BLIND, reason, None
+
+    def _settle_entry(
+        self, frame_id: int, *, reason: Reason | None = None, result: Forecaster | None = None
+    ) -> None:
+        entry = self._by_id.get(frame_id)
+        if entry is None or entry.resolved:
+            return
+        entry.reason = reason
+        entry.result = result
+        self._notify_if_head(entry)
+
+    def _notify_if_head(self, entry: _Entry) -> None:
+        if self._line[0] is entry:
+            self._changed.notify()
+
+
+@dataclass(frozen=True, slots=True)
+class _Still:
+    """A result that cannot be moved in time: good for its own frame only."""
+
+    measured_ns: int
+    payload: object
+
+    def forecast(self, at_ns: int) -> object | None:
+        return self.payload if at_ns == self.measured_ns else None

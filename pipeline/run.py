@@ -1,0 +1,405 @@
+"""One execution of a plan: opens it, owns every thread, stops it within a stated time, and reports.
+
+Stopping, in this order (2 s at the most, whatever is stuck):
+1. The stop flag is set; capture ends after its present read.
+2. Gate, links and publisher are closed; every thread that waits wakes up.
+3. Threads get WORK_STOP_NS to finish what they are in; one that does not is left behind and named.
+4. Frames still inside are settled as abandoned.
+5. Sinks write what is queued for them and close, within SINK_STOP_NS; then their queues are closed too.
+6. Source, decoder and stages whose threads ended are closed, on a thread of its own, within CLOSE_NS.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import resource
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag, RealClock, process_cpu_ns
+from pipeline.delivery import Delivery
+from pipeline.errors import LinkClosed, SourceOpenError, StageFailed
+from pipeline.feed import Backoff, Feed
+from pipeline.frame import Answer, Mode, Reason
+from pipeline.graph import Plan
+from pipeline.ledger import Ledger
+from pipeline.live import LiveEngine
+from pipeline.lossless import LosslessEngine
+from pipeline.report import Ages, DetectorReport, Report, SourceReport, frames_from_books, percentiles_ms
+from pipeline.stage import OpenContext, Part
+
+log = logging.getLogger("framepace.run")
+
+WORK_STOP_NS = 1_000 * NS_PER_MS
+SINK_STOP_NS = 500 * NS_PER_MS
+CLOSE_NS = 300 * NS_PER_MS
+_POLL_NS = 20 * NS_PER_MS
+_TICK_NS = NS_PER_S // 4
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What a run needs to know besides its plan."""
+
+    stream_id: str
+    mode: Mode
+    cores: int
+    deadline_ns: int = 100 * NS_PER_MS
+    """Live only: capture to answer."""
+    credit_limit: int = 2
+    """Live only: frames between admission and the end of detection."""
+    workers: int = 1
+    """Lossless only: threads for stateless stages."""
+    retry_start: bool = False
+    """Live only: wait for a source that cannot be opened at the start."""
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class Run:
+    """One execution of a plan. Use: `start()`, then `wait()` until it is over, then `finish()`.
+
+    Args:
+        plan: a checked graph whose parts are not open.
+        settings: the rest.
+        clock: real, or turned by hand.
+        on_answer: called with every answer before the sinks get it, on the publisher's thread; must not wait.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        settings: RunSettings,
+        *,
+        clock: Clock | None = None,
+        on_answer: Callable[[Answer], None] | None = None,
+    ) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._clock = clock or RealClock()
+        self._on_answer = on_answer
+        self._ledger = Ledger()
+        self._stopping = Flag(self._clock)
+        self._deliveries = [
+            Delivery(name, sink, mode=settings.mode, clock=self._clock) for name, sink in plan.sinks
+        ]
+        self._engine = self._make_engine()
+        self._feed = Feed(
+            source=plan.source,
+            context=self._context(None),
+            intake=self._engine.intake,
+            clock=self._clock,
+            stopping=self._stopping,
+            deliver=self._engine.deliver,
+            backoff=settings.backoff,
+        )
+        self._workers: list[threading.Thread] = []
+        self._sink_threads: list[threading.Thread] = []
+        self._failure: BaseException | None = None
+        self._failure_lock = threading.Lock()  # the first failure wins
+        self._opened: list[Part] = []
+        self._stuck: list[str] = []
+        self._started_ns = self._clock.now_ns()
+        self._started_cpu_ns = process_cpu_ns()
+        self._first_answer_ns: int | None = None
+        self._finished = False
+        self._ended_ns: int | None = None
+
+    # Life cycle
+
+    def start(self) -> None:
+        """Open stages, source and sinks, and start every thread.
+
+        Raises:
+            OpenError: of the first part that could not be opened; whatever was opened is closed again.
+        """
+        self._started_ns = self._clock.now_ns()
+        try:
+            self._open_all()
+        except BaseException:
+            self._close_parts(self._opened)
+            raise
+        for delivery in self._deliveries:
+            self._sink_threads.append(self._thread(delivery.name, delivery.run))
+        for name, work in [*self._engine.workers(), ("capture", self._capture)]:
+            self._workers.append(self._thread(name, functools.partial(self._guarded, name, work)))
+
+    def stop(self) -> None:
+        """Ask the run to end; returns at once, may be called from any thread and from a signal handler's thread."""
+        self._stopping.set()
+
+    def wait(self, timeout_ns: int) -> bool:
+        """Wait until the run is over (all answered, failed, or stop was asked), or the time is up."""
+        end_ns = self._clock.now_ns() + timeout_ns
+        while True:
+            if self._stopping.is_set or self._is_over():
+                return True
+            rest_ns = end_ns - self._clock.now_ns()
+            if rest_ns <= 0:
+                return False
+            self._stopping.wait(min(_POLL_NS, rest_ns))
+
+    def _is_over(self) -> bool:
+        """Whether everything was answered; in lossless mode, also written."""
+        if self._alive(self._workers):
+            return False
+        if self._settings.mode is Mode.LIVE:
+            return True
+        self._end_deliveries()
+        return not self._alive(self._sink_threads)
+
+    def finish(self) -> Report:
+        """Stop what still runs, as the module's list says, and return the final report; idempotent.
+
+        The failure that ended the run early, if one did, is in `failure`.
+        """
+        if not self._finished:
+            self._finished = True
+            self._shut_down()
+            self._ended_ns = self._clock.now_ns()
+        return self.report()
+
+    def join(self) -> Report:
+        """Wait for the end, however long it takes, and finish.
+
+        Raises:
+            Exception: the first that ended the run early.
+        """
+        while not self.wait(_TICK_NS):
+            pass
+        report = self.finish()
+        if self._failure is not None:
+            raise self._failure
+        return report
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The first error that a thread raised, or in lossless mode that a stage raised on a frame."""
+        return self._failure or self._stage_failure()
+
+    @property
+    def stuck(self) -> tuple[str, ...]:
+        """Names of threads that had to be left behind."""
+        return tuple(self._stuck)
+
+    # Opening
+
+    def _make_engine(self) -> LiveEngine | LosslessEngine:
+        settings = self._settings
+        keep_pictures = any(sink.wants_pictures for _, sink in self._plan.sinks)
+        if settings.mode is Mode.LIVE:
+            return LiveEngine(
+                self._plan,
+                stream_id=settings.stream_id,
+                limit_ns=settings.deadline_ns,
+                credit_limit=settings.credit_limit,
+                keep_pictures=keep_pictures,
+                clock=self._clock,
+                ledger=self._ledger,
+                hand_over=self._hand_over,
+            )
+        return LosslessEngine(
+            self._plan,
+            stream_id=settings.stream_id,
+            workers=settings.workers,
+            keep_pictures=keep_pictures,
+            clock=self._clock,
+            ledger=self._ledger,
+            hand_over=self._hand_over,
+        )
+
+    def _context(self, downstream: object | None) -> OpenContext:
+        settings = self._settings
+        return OpenContext(
+            mode=settings.mode,
+            stream_id=settings.stream_id,
+            clock=self._clock,
+            cores=settings.cores,
+            deadline_ns=settings.deadline_ns if settings.mode is Mode.LIVE else None,
+            downstream=downstream,
+        )
+
+    def _open_all(self) -> None:
+        """Open the stages from the last to the first, while the source is being opened; then the sinks.
+
+        Sinks come last, so that nothing is written when something else cannot be opened.
+        """
+        source_error: list[BaseException] = []
+        opener = self._thread("open source", functools.partial(self._open_source, source_error))
+        try:
+            downstream: object | None = None
+            for _, stage in reversed(self._plan.stages):
+                self._open(stage, downstream)
+                downstream = stage.input_spec
+            if self._plan.decoder is not None:
+                self._open(self._plan.decoder, None)
+        finally:
+            while opener.is_alive():  # every source bounds its own opening
+                opener.join(_POLL_NS / NS_PER_S)
+                if self._stopping.is_set:
+                    break
+        if source_error:
+            raise source_error[0]
+        if self._settings.mode is Mode.LOSSLESS:
+            for _, stage in self._plan.stages:
+                stage.warm()
+        for _, sink in self._plan.sinks:
+            self._open(sink, None)
+
+    def _open(self, part: Part, downstream: object | None) -> None:
+        part.open(self._context(downstream))
+        self._opened.append(part)
+
+    def _open_source(self, errors: list[BaseException]) -> None:
+        attempt = 0
+        while True:
+            try:
+                self._open(self._plan.source, None)
+                return
+            except SourceOpenError as error:
+                if not self._settings.retry_start:
+                    errors.append(error)
+                    return
+                log.warning("source not there yet: %s", error)
+            except BaseException as error:  # handed to the thread that called start()
+                errors.append(error)
+                return
+            if self._stopping.wait(self._settings.backoff.delay_ns(attempt)):
+                errors.append(SourceOpenError("source", "stopped before it could be opened"))
+                return
+            attempt += 1
+
+    # Running
+
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=work, name=f"framepace {name}", daemon=True)
+        thread.start()
+        return thread
+
+    def _guarded(self, name: str, work: Callable[[], None]) -> None:
+        """Run a thread's work; what it raises is kept, ends the run, and comes out of join()."""
+        try:
+            work()
+        except BaseException as error:
+            with self._failure_lock:
+                if self._failure is None and not self._stopping.is_set:
+                    self._failure = error
+            log.debug("thread %s failed", name, exc_info=True)
+            self.stop()
+
+    def _capture(self) -> None:
+        try:
+            self._feed.run()
+        except LinkClosed:
+            return
+        finally:
+            if not self._stopping.is_set:
+                self._engine.source_ended()
+
+    def _hand_over(self, answer: Answer) -> None:
+        if self._first_answer_ns is None:
+            self._first_answer_ns = self._clock.now_ns()
+        if self._on_answer is not None:
+            self._on_answer(answer)
+        for delivery in self._deliveries:
+            delivery.link.wait_put(answer)  # live: drops its oldest instead of waiting
+
+    # Stopping
+
+    def _shut_down(self) -> None:
+        self._stopping.set()
+        self._engine.close()
+        if self._settings.mode is Mode.LOSSLESS:
+            self._end_deliveries()  # the publisher may be waiting for a sink
+        self._stuck += self._join(self._workers, WORK_STOP_NS)
+        self._ledger.abandon_open()
+        self._end_deliveries()
+        self._join(self._sink_threads, SINK_STOP_NS)
+        for delivery in self._deliveries:
+            delivery.link.close()
+        self._stuck += self._join(self._sink_threads, CLOSE_NS)
+        busy = {name.removeprefix("framepace ") for name in self._stuck}
+        parts = [part for name, part in self._named_parts() if not any(name in thread for thread in busy)]
+        closer = self._thread("close", functools.partial(self._close_parts, parts))
+        self._stuck += self._join([closer], CLOSE_NS)
+
+    def _end_deliveries(self) -> None:
+        for delivery in self._deliveries:
+            delivery.link.end()
+
+    def _named_parts(self) -> Iterable[tuple[str, Part]]:
+        yield "capture", self._plan.source
+        if self._plan.decoder is not None:
+            yield "decode", self._plan.decoder
+        yield from self._plan.stages
+
+    def _close_parts(self, parts: Iterable[Part]) -> None:
+        for part in parts:
+            try:
+                part.close()
+            except Exception as error:  # one part that cannot be closed must not keep the others open
+                log.warning("%s could not be closed: %s", type(part).__name__, error)
+
+    def _join(self, threads: Iterable[threading.Thread], timeout_ns: int) -> list[str]:
+        """Wait for threads within a shared bound; return the names of those still alive."""
+        end_ns = self._clock.now_ns() + timeout_ns
+        threads = list(threads)
+        for thread in threads:
+            thread.join(max(0.0, (end_ns - self._clock.now_ns()) / NS_PER_S))
+        return [thread.name for thread in self._alive(threads)]
+
+    @staticmethod
+    def _alive(threads: Iterable[threading.Thread]) -> list[threading.Thread]:
+        return [thread for thread in threads if thread.is_alive()]
+
+    # Reporting
+
+    def _stage_failure(self) -> StageFailed | None:
+        return self._engine.first_failure if isinstance(self._engine, LosslessEngine) else None
+
+    def report(self) -> Report:
+        """Return the report so far; final after finish()."""
+        books = self._ledger.books()
+        live = self._engine if isinstance(self._engine, LiveEngine) else None
+        end_ns = self._ended_ns or self._clock.now_ns()
+        first_ns = self._first_answer_ns
+        failure = self.failure
+        return Report(
+            stream=self._settings.stream_id,
+            mode=self._settings.mode,
+            deadline_ms=self._settings.deadline_ns / NS_PER_MS if live else None,
+            frames=frames_from_books(books),
+            reasons={reason: books.reasons[reason] for reason in Reason},
+            published_late=books.published_late,
+            balanced=books.balanced,
+            age_ms=Ages(
+                fresh=percentiles_ms(live.publisher.age_fresh) if live and live.publisher.age_fresh.count else None,
+                all=percentiles_ms(live.publisher.age_all) if live and live.publisher.age_all.count else None,
+            ),
+            stages={name: used.times() for name, used in self._engine.statistics.items()},
+            queues=self._engine.queues(),
+            sinks={delivery.name: delivery.report() for delivery in self._deliveries},
+            detector=self._detector_report(),
+            source=SourceReport(reconnects=self._feed.reconnects, clock=self._feed.capture_clock),
+            health=live.publisher.health.state if live else None,
+            margin_ms=round(live.publisher.margin_ns / NS_PER_MS, 3) if live else None,
+            first_answer_s=None if first_ns is None else round((first_ns - self._started_ns) / NS_PER_S, 3),
+            stuck=list(self._stuck),
+            failure=None if failure is None else f"{type(failure).__name__}: {failure}",
+            duration_s=round((end_ns - self._started_ns) / NS_PER_S, 3),
+            cpu_s=round((process_cpu_ns() - self._started_cpu_ns) / NS_PER_S, 3),
+            peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        )
+
+    def _detector_report(self) -> DetectorReport | None:
+        name = self._plan.detector
+        if name is None:
+            return None
+        facts = dict(self._plan.stages)[name].describe()
+        return DetectorReport(
+            model=str(facts.get("model", name)),
+            provider=str(facts.get("provider", "")),
+            input=str(facts.get("input", "")),
+            runs=self._engine.statistics[name].items,
+        )
