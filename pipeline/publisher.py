@@ -244,9 +244,7 @@ class Publisher:
                 return (Status.BLIND if payload is None else Status.FORECAST), reason, payload
         return Status.BLIND, reason, None
 
-    def _settle_entry(
-        self, frame_id: int, *, reason: Reason | None = None, result: Forecaster | None = None
-    ) -> None:
+    def _settle_entry(self, frame_id: int, *, reason: Reason | None = None, result: Forecaster | None = None) -> None:
         entry = self._by_id.get(frame_id)
         if entry is None or entry.resolved:
             return

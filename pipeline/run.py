@@ -81,9 +81,7 @@ class Run:
         self._on_answer = on_answer
         self._ledger = Ledger()
         self._stopping = Flag(self._clock)
-        self._deliveries = [
-            Delivery(name, sink, mode=settings.mode, clock=self._clock) for name, sink in plan.sinks
-        ]
+        self._deliveries = [Delivery(name, sink, mode=settings.mode, clock=self._clock) for name, sink in plan.sinks]
         self._engine = self._make_engine()
         self._feed = Feed(
             source=plan.source,

@@ -94,10 +94,12 @@ class Source(Part):
 
     produces: ClassVar[type] = object
     """The class of the payloads."""
+    default_stages: ClassVar[tuple[str, ...]] = ("preprocess", "detect", "track")
+    """Stage kinds that a configuration without `stages` gets behind this source."""
 
     @property
     def live(self) -> bool:
-        """Whether time passes without us: a camera, not a file read as fast as possible."""
+        """Whether time passes without us: a camera, not a file read as fast as possible. Known before open."""
         return False
 
     @property

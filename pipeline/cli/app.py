@@ -1,0 +1,212 @@
+"""The `framepace` command and its exit codes.
+
+0 done (also after Ctrl-C or SIGTERM), 1 the run failed or the books do not balance, 2 wrong usage or
+configuration, 3 the source or the model could not be opened.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from pipeline.cli.options import Flags
+from pipeline.errors import ConfigError, OpenError, PipelineError, SinkOpenError
+from pipeline.registry import load_commands
+
+
+class Exit(IntEnum):
+    """The exit codes."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    CANNOT_OPEN = 3
+
+
+app = typer.Typer(
+    name="framepace",
+    help="Real-time video inference that answers every frame by its deadline.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Source = Annotated[
+    str | None,
+    typer.Argument(help="A file, rtsp://, http(s)://, webcam:N, /dev/videoN, lavfi:GRAPH or synthetic:."),
+]
+Config = Annotated[Path | None, typer.Option(help="YAML file; flags override it.")]
+Mode = Annotated[str | None, typer.Option(help="auto, live or lossless.")]
+Deadline = Annotated[str | None, typer.Option(help="Live: capture to answer, such as 100ms.")]
+Model = Annotated[str | None, typer.Option(help="Name of a model (framepace models list) or path of an ONNX file.")]
+Provider = Annotated[str | None, typer.Option(help="auto, cpu, cuda or tensorrt.")]
+Classes = Annotated[str | None, typer.Option(help="Only these classes, such as person,car.")]
+MinScore = Annotated[float | None, typer.Option(help="Lowest score that starts a track, 0 to 1.")]
+Pace = Annotated[str | None, typer.Option(help="Play a file as a live camera: pts, a rate in fps, or none.")]
+Start = Annotated[str | None, typer.Option(help="Begin at this time of a recording, such as 10s.")]
+Duration = Annotated[str | None, typer.Option(help="Stop after this much of the stream, such as 10s.")]
+MaxFrames = Annotated[int | None, typer.Option(help="Stop after this many frames.", min=1)]
+Stream = Annotated[str | None, typer.Option(help="Name of the stream in the results.")]
+
+
+@app.command()
+def run(
+    source: Source = None,
+    *,
+    config: Config = None,
+    mode: Mode = None,
+    deadline: Deadline = None,
+    model: Model = None,
+    provider: Provider = None,
+    classes: Classes = None,
+    min_score: MinScore = None,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(help="Where answers go: jsonl:PATH, csv:PATH, mot:PATH, video:PATH, ws://HOST:PORT or stdout."),
+    ] = None,
+    pace: Pace = None,
+    start: Start = None,
+    duration: Duration = None,
+    max_frames: MaxFrames = None,
+    stream: Stream = None,
+    report: Annotated[str | None, typer.Option(help="Write the report to this file, JSON.")] = None,
+    retry_start: Annotated[
+        bool | None, typer.Option("--retry-start", help="Wait for a live source that is not there yet.")
+    ] = None,
+    quiet: Annotated[bool | None, typer.Option("--quiet", help="Print errors only.")] = None,
+) -> None:
+    """Detect, track, and answer every frame."""
+    from pipeline.cli.run import run_command
+
+    flags = Flags(
+        source=source,
+        config=config,
+        mode=mode,
+        deadline=deadline,
+        model=model,
+        provider=provider,
+        classes=classes,
+        min_score=min_score,
+        sinks=sink or [],
+        pace=pace,
+        start=start,
+        duration=duration,
+        max_frames=max_frames,
+        stream=stream,
+        report=report,
+        retry_start=retry_start,
+        quiet=quiet,
+    )
+    raise typer.Exit(run_command(flags))
+
+
+@app.command()
+def check(
+    source: Source = None,
+    *,
+    config: Config = None,
+    deadline: Deadline = None,
+    model: Model = None,
+    provider: Provider = None,
+    classes: Classes = None,
+    min_score: MinScore = None,
+    pace: Pace = None,
+    duration: Annotated[str, typer.Option(help="How long to measure.")] = "5s",
+) -> None:
+    """Measure whether a source, a model and this machine can hold a deadline; writes no output."""
+    from pipeline.cli.check import check_command
+
+    flags = Flags(
+        source=source,
+        config=config,
+        deadline=deadline,
+        model=model,
+        provider=provider,
+        classes=classes,
+        min_score=min_score,
+        pace=pace,
+        mode="live",
+    )
+    raise typer.Exit(check_command(flags, duration))
+
+
+@app.command()
+def schema(what: Annotated[str, typer.Argument(help="config, result or report.")]) -> None:
+    """Print the JSON Schema of the configuration, a result record or the report."""
+    from pipeline.cli.schema import schema_text
+
+    typer.echo(schema_text(what))
+
+
+def _version(value: bool) -> None:  # noqa: FBT001  # typer calls it with the flag's value
+    if value:
+        typer.echo(importlib.metadata.version("framepace"))
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    *,
+    version: Annotated[  # handled by its callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _add_registered_commands() -> None:
+    for name, command in sorted(load_commands().items()):
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    _add_registered_commands()
+    code = call(lambda: app(standalone_mode=False))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A thread left behind in a blocked library call must not keep the process; everything is written by now.
+    os._exit(code)
+
+
+def call(command: Callable[[], object]) -> int:
+    """Call a command; print each problem in one line and return the exit code."""
+    try:
+        result = command()
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.Abort:
+        return Exit.DONE
+    except click.ClickException as error:
+        return _fail(error.format_message(), Exit.USAGE)
+    except ConfigError as error:
+        for problem in error.problems:
+            _fail(str(problem), Exit.USAGE)
+        return Exit.USAGE
+    except SinkOpenError as error:
+        return _fail(str(error), Exit.USAGE)
+    except OpenError as error:
+        return _fail(str(error), Exit.CANNOT_OPEN)
+    except PipelineError as error:
+        return _fail(str(error), Exit.FAILED)
+    except BrokenPipeError:
+        return Exit.FAILED
+    return result if isinstance(result, int) else Exit.DONE
+
+
+def _fail(message: str, code: Exit) -> int:
+    line = " ".join(message.split())
+    try:
+        sys.stderr.write(f"framepace: {line}\n")
+    except OSError:
+        return code
+    return code

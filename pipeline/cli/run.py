@@ -1,0 +1,148 @@
+"""`framepace run`: one run, from flags to exit code."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from pipeline.cli.options import Flags, built_from_flags
+from pipeline.cli.status import StatusDisplay
+from pipeline.cli.summary import print_summary
+from pipeline.clock import NS_PER_S
+from pipeline.config.build import Built
+from pipeline.errors import ConfigError
+from pipeline.report import Report
+from pipeline.run import Run
+
+_SWITCH_INTERVAL_S = 0.0005
+"""A thread that wants the interpreter lock from a busy Python loop waits this long, not the default 5 ms."""
+_TICK_NS = NS_PER_S // 5
+
+
+def run_command(flags: Flags) -> int:
+    """Run and return the exit code.
+
+    Raises:
+        PipelineError: it could not start.
+    """
+    config, built = built_from_flags(flags)
+    report_file = _reserve_report(config.report)
+    console = make_console()
+    set_up_logging(console, quiet=config.quiet)
+    run, report = execute(built, console, quiet=config.quiet)
+    if not config.quiet:
+        print_summary(report, console)
+    code = _judge(run, report, console)
+    if report_file is not None and not _write_report(report_file, report, console):
+        return 1
+    return code
+
+
+def make_console() -> Console:
+    """Return the console for everything that is not a result: standard error."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def set_up_logging(console: Console, *, quiet: bool) -> None:
+    """Send the engine's log lines to the console."""
+    handler = RichHandler(console=console, show_path=False, show_time=False, markup=False)
+    logger = logging.getLogger("framepace")
+    logger.handlers = [handler]
+    logger.setLevel(logging.ERROR if quiet else logging.WARNING)
+    logger.propagate = False
+
+
+def execute(built: Built, console: Console, *, quiet: bool, limit_ns: int | None = None) -> tuple[Run, Report]:
+    """Start a run, show how it goes, stop it on Ctrl-C, SIGTERM or after a time, and return the final report."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    run = Run(built.plan, built.settings)
+    with _stop_signals() as asked, _quiet_collector():
+        run.start()
+        total = built.plan.source.total_frames
+        with StatusDisplay(console, built.settings.mode, total) as status:
+            while not run.wait(_TICK_NS):
+                report = run.report()
+                if asked or (limit_ns is not None and report.duration_s * NS_PER_S >= limit_ns):
+                    run.stop()
+                if not quiet:
+                    status.show(report)
+        report = run.finish()
+    return run, report
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM; a second one ends the process by its default action."""
+    asked: list[int] = []
+
+    def note(number: int, frame: object) -> None:  # noqa: ARG001  # the signature is Python's
+        asked.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _quiet_collector() -> Iterator[None]:
+    """Keep the collector from walking over what lives as long as the run."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _reserve_report(path: str | None) -> Path | None:
+    """Return the report's path; raise ConfigError now if it cannot be written later."""
+    if path is None:
+        return None
+    file = Path(path)
+    if file.is_dir():
+        raise ConfigError.one("--report", f"{path} is a directory; give a file")
+    if not file.parent.is_dir():
+        raise ConfigError.one("--report", f"{file.parent} does not exist")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise ConfigError.one("--report", f"{path} cannot be written")
+    return file
+
+
+def _write_report(file: Path, report: Report, console: Console) -> bool:
+    """Write the report as a whole or not at all."""
+    draft = file.with_name(file.name + ".part")
+    try:
+        draft.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        draft.replace(file)
+    except OSError as error:
+        console.print(f"framepace: the report could not be written: {error}", style="red", markup=False)
+        return False
+    return True
+
+
+def _judge(run: Run, report: Report, console: Console) -> int:
+    """Return 0, or 1 with a line on what went wrong."""
+    wrong = []
+    if run.failure is not None:
+        wrong.append(f"the run failed: {run.failure}")
+    if not report.balanced:
+        wrong.append("the books do not balance; this is a defect in framepace")
+    if report.published_late:
+        wrong.append(f"{report.published_late} answers were published late; this is a defect in framepace")
+    wrong += [f"{name} failed: {sink.failed}" for name, sink in report.sinks.items() if sink.failed]
+    for line in wrong:
+        console.print(f"framepace: {line}", style="red", markup=False)
+    return 1 if wrong else 0

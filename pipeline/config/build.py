@@ -1,0 +1,233 @@
+"""Makes the parts and the plan of a run from a typed configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from pipeline.config.load import as_part, with_options
+from pipeline.config.model import PartConfig, RunConfig
+from pipeline.config.problems import problems_from
+from pipeline.errors import ConfigError, Problem
+from pipeline.feed import Backoff
+from pipeline.frame import Mode
+from pipeline.graph import Graph, Plan
+from pipeline.registry import (
+    Group,
+    find_decoder,
+    find_sink,
+    find_source,
+    find_stage,
+    make,
+    names,
+)
+from pipeline.run import RunSettings
+from pipeline.stage import Decoder, Options, Part, Sink, Source, Stage
+
+_DEFAULT_SOURCE = "video"
+_DEFAULT_DECODER = "video"
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What flags say about parts; None and empty mean: as configured."""
+
+    source_options: Mapping[str, object] = field(default_factory=dict)
+    detector_options: Mapping[str, object] = field(default_factory=dict)
+    tracker_options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A checked plan and how to run it."""
+
+    plan: Plan
+    settings: RunSettings
+
+
+def build(config: RunConfig, overrides: Overrides | None = None) -> Built:
+    """Make every part, check the graph, decide the mode. No I/O.
+
+    Raises:
+        ConfigError: with every problem that was found.
+    """
+    builder = _Builder(config, overrides or Overrides())
+    return builder.build()
+
+
+def source_part(text: str) -> PartConfig:
+    """Return the source that a SOURCE text names: `KIND:REST` for a registered kind, else a video.
+
+    Raises:
+        ConfigError: the text is not understood.
+    """
+    kind, colon, rest = text.partition(":")
+    if not (colon and kind in names(Group.SOURCES) and kind != _DEFAULT_SOURCE):
+        kind, rest = _DEFAULT_SOURCE, text
+    try:
+        return PartConfig.model_validate({"kind": kind, **find_source(kind).options_from_spec(rest)})
+    except ValueError as error:
+        raise ConfigError.one("$.source", str(error)) from error
+
+
+def sink_part(text: str, path: str) -> PartConfig:
+    """Return the sink that a SPEC text names: `KIND:REST`, or a bare kind.
+
+    Raises:
+        ConfigError: the text is not understood.
+    """
+    kind, _, rest = text.partition(":")
+    known = names(Group.SINKS)
+    if kind not in known:
+        message = f"{text!r} names no sink; write KIND:WHERE with KIND one of {', '.join(known)}"
+        raise ConfigError.one(path, message)
+    try:
+        return PartConfig.model_validate({"kind": kind, **find_sink(kind).options_from_spec(rest)})
+    except ValueError as error:
+        raise ConfigError.one(path, f"{text!r}: {error}") from error
+
+
+class _Builder:
+    """Collects problems while it makes the parts."""
+
+    def __init__(self, config: RunConfig, overrides: Overrides) -> None:
+        self._config = config
+        self._overrides = overrides
+        self._problems: list[Problem] = []
+
+    def build(self) -> Built:
+        source = self._source()
+        stages = self._stages(source)
+        sinks = self._sinks()
+        decoder = self._decoder(source) if source is not None else None
+        mode = self._mode(source)
+        if self._problems or source is None:
+            raise ConfigError(self._problems)
+        plan = Graph.chain(source, decoder, stages, sinks).check(mode)
+        return Built(plan, self._settings(mode))
+
+    def _settings(self, mode: Mode) -> RunSettings:
+        config = self._config
+        cores = len(os.sched_getaffinity(0))
+        return RunSettings(
+            stream_id=config.stream,
+            mode=mode,
+            cores=cores,
+            deadline_ns=config.deadline,
+            credit_limit=config.engine.credits,
+            workers=config.engine.workers or cores,
+            retry_start=config.retry_start,
+            backoff=Backoff(config.engine.reconnect_first, config.engine.reconnect_most),
+        )
+
+    def _source(self) -> Source | None:
+        written = self._config.source
+        try:
+            part = source_part(written) if isinstance(written, str) else written
+        except ConfigError as error:
+            self._problems += error.problems
+            return None
+        part = with_options(part, self._overrides.source_options)
+        try:
+            kind = find_source(part.kind)
+        except LookupError as error:
+            self._say("$.source.kind", error)
+            return None
+        options = self._options(kind, part, "$.source")
+        if options is None:
+            return None
+        source = make(kind, options)
+        if self._config.mode is Mode.LIVE and not source.live and "pace" in kind.options_type.model_fields:
+            source = make(kind, options.model_copy(update={"pace": "pts"}))
+        return source
+
+    def _mode(self, source: Source | None) -> Mode:
+        wanted = self._config.mode
+        live = source is not None and source.live
+        if wanted == "auto":
+            return Mode.LIVE if live else Mode.LOSSLESS
+        if wanted is Mode.LOSSLESS and live:
+            self._say("$.mode", "a live source cannot be lossless; leave out --pace, or use mode live")
+        if wanted is Mode.LIVE and source is not None and not live:
+            self._say("$.mode", "this source cannot be played live")
+        return Mode(wanted)
+
+    def _decoder(self, source: Source) -> Decoder | None:
+        written = self._config.decode
+        if written is None:
+            usual = find_decoder(_DEFAULT_DECODER)
+            if source.produces is object or not issubclass(source.produces, usual.accepts):
+                return None
+            written = PartConfig(kind=_DEFAULT_DECODER)
+        try:
+            kind = find_decoder(written.kind)
+        except LookupError as error:
+            self._say("$.decode.kind", error)
+            return None
+        options = self._options(kind, written, "$.decode")
+        return None if options is None else make(kind, options)
+
+    def _stages(self, source: Source | None) -> list[tuple[str, Stage]]:
+        written = self._config.stages
+        if written is None:
+            defaults = type(source).default_stages if source is not None else Source.default_stages
+            if "model" in self._overrides.detector_options:
+                defaults = Source.default_stages
+            written = list(defaults)
+        stages: list[tuple[str, Stage]] = []
+        for place, item in enumerate(written):
+            path = f"$.stages[{place}]"
+            part = as_part(item)
+            try:
+                kind = find_stage(part.kind)
+            except LookupError as error:
+                self._say(f"{path}.kind", error)
+                continue
+            if part.kind in ("detect", "track"):
+                extra = self._overrides.detector_options if part.kind == "detect" else self._overrides.tracker_options
+                part = with_options(part, extra)
+            options = self._options(kind, part, path)
+            if options is not None:
+                stages.append((self._name(part, [name for name, _ in stages]), make(kind, options)))
+        return stages
+
+    def _sinks(self) -> list[tuple[str, Sink]]:
+        sinks: list[tuple[str, Sink]] = []
+        for place, item in enumerate(self._config.sinks):
+            path = f"$.sinks[{place}]"
+            try:
+                part = sink_part(item, path) if isinstance(item, str) else item
+                kind = find_sink(part.kind)
+            except ConfigError as error:
+                self._problems += error.problems
+                continue
+            except LookupError as error:
+                self._say(f"{path}.kind", error)
+                continue
+            options = self._options(kind, part, path)
+            if options is not None:
+                sinks.append((self._name(part, [name for name, _ in sinks], prefix="sink "), make(kind, options)))
+        return sinks
+
+    def _options(self, kind: type[Part], part: PartConfig, path: str) -> Options | None:
+        try:
+            return kind.options_type.model_validate(part.options)
+        except ValidationError as error:
+            self._problems += problems_from(error, kind.options_type, prefix=path)
+            return None
+
+    def _say(self, path: str, message: object) -> None:
+        self._problems.append(Problem(path, str(message)))
+
+    @staticmethod
+    def _name(part: PartConfig, taken: list[str], *, prefix: str = "") -> str:
+        """Return the part's name in reports; a second one of a kind gets a number."""
+        base = prefix + (part.name or part.kind)
+        name, number = base, 1
+        while name in taken:
+            number += 1
+            name = f"{base} {number}"
+        return name

@@ -1,0 +1,59 @@
+"""Reads a configuration file and lays the command line's flags over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from pipeline.config.model import PartConfig, RunConfig
+from pipeline.config.problems import problems_from
+from pipeline.errors import ConfigError
+
+_DETECTORS = ("detect",)
+
+
+def read_yaml(path: Path) -> dict[str, object]:
+    """Return the mapping in a YAML file.
+
+    Raises:
+        ConfigError: the file cannot be read, is not YAML, or is not a mapping.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError.one("--config", f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError.one("--config", f"{path} is not a text file") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        why = getattr(error, "problem", None) or "cannot be parsed"
+        raise ConfigError.one("--config", f"{path}{where}: not valid YAML: {why}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError.one("--config", f"{path} must hold a mapping of settings, not {type(loaded).__name__}")
+    return loaded
+
+
+def parse(raw: Mapping[str, object]) -> RunConfig:
+    """Return the typed configuration.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(problems_from(error, RunConfig)) from error
+
+
+def as_part(item: str | PartConfig) -> PartConfig:
+    """Return a part that was written as a bare kind in its long form."""
+    return PartConfig(kind=item) if isinstance(item, str) else item
+
+
+def with_options(part: PartConfig, options: Mapping[str, object]) -> PartConfig:
+    """Return the part with some options replaced."""
+    return PartConfig.model_validate({"kind": part.kind, "name": part.name, **part.options, **options})

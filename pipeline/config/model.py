@@ -1,0 +1,66 @@
+"""What a configuration file may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.clock import NS_PER_MS, NS_PER_S
+from pipeline.frame import Mode
+from pipeline.units import Duration
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class PartConfig(BaseModel):
+    """A source, decoder, stage or sink: its kind, and the options of that kind beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str = Field(description="A registered kind, or `module:Class`.")
+    name: str | None = Field(default=None, description="How reports call it; the kind if absent.")
+
+    @property
+    def options(self) -> dict[str, object]:
+        """The options as written, not validated yet."""
+        return dict(self.model_extra or {})
+
+
+class EngineConfig(_Section):
+    """Settings of the engine that few need."""
+
+    credits: Annotated[int, Field(ge=1, le=8)] = Field(
+        default=2, description="Live: frames that may be between admission and the end of detection."
+    )
+    workers: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        default=None, description="Lossless: threads for stateless stages; as many as cores if absent."
+    )
+    reconnect_first: Duration = Field(default=250 * NS_PER_MS, description="Wait before the first reconnect.")
+    reconnect_most: Duration = Field(default=10 * NS_PER_S, description="The longest wait between reconnects.")
+
+
+class RunConfig(_Section):
+    """One stream: where pictures come from, what is done with them, where answers go."""
+
+    source: str | PartConfig = Field(description="What `framepace run` takes as SOURCE, or a mapping with `kind`.")
+    stream: Annotated[str, Field(min_length=1, max_length=100)] = Field(
+        default="cam0", description="Name of the stream in every result."
+    )
+    mode: Literal["auto"] | Mode = Field(
+        default="auto", description="`auto`: live for cameras and paced files, lossless for recordings."
+    )
+    deadline: Annotated[Duration, Field(ge=5 * NS_PER_MS, le=60 * NS_PER_S)] = Field(
+        default=100 * NS_PER_MS, description="Live: capture to answer; 5ms to 1m."
+    )
+    retry_start: bool = Field(default=False, description="Live: wait for a source that is not there at the start.")
+    decode: PartConfig | None = Field(default=None, description="The decoder; chosen by the source if absent.")
+    stages: list[str | PartConfig] | None = Field(
+        default=None, description="The steps in order; preprocess, detect, track if absent."
+    )
+    sinks: list[str | PartConfig] = Field(default_factory=list, description="Where answers go.")
+    engine: EngineConfig = Field(default_factory=EngineConfig)
+    report: str | None = Field(default=None, description="File for the report, JSON.")
+    quiet: bool = Field(default=False, description="Print errors only.")
