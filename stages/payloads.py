@@ -26,8 +26,6 @@ class Packet:
     """Parameters for a decoder (name, extradata, size); the decoder stage makes its own context from them."""
     generation: int
     """Counts the times that the source was opened; a new number means: start the decoder afresh."""
-    rotation_deg: int = 0
-    """Clockwise turn that makes the picture upright: 0, 90, 180 or 270."""
     preroll: tuple[av.Packet[av.VideoStream], ...] = ()
     """Packets to decode before `data` only because later ones refer to them; their pictures are thrown away."""
 

@@ -1,0 +1,153 @@
+"""Opens a video with bounded waits and hands out its packets, errors put into plain words."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+
+from pipeline.clock import NS_PER_S
+from pipeline.errors import SourceOpenError
+from pipeline.units import format_duration
+from stages.capture.targets import Target, TargetKind, scrub
+
+VideoPacket = av.Packet[av.VideoStream]
+
+_LIVE_PROBE = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "100000", "probesize": "100000"}
+"""Look at no more than 0.1 s or 100 kB before giving the first packet: the default looks at seconds of video."""
+_MAX_BROKEN_READS = 100
+"""So many demuxer errors in a row, without one packet between them, are the end."""
+_NOT_VIDEO_FORMATS = frozenset({"tty"})
+"""Formats that the library draws as pictures although they are text."""
+
+
+def open_input(
+    target: Target, *, options: dict[str, str], open_timeout_ns: int, read_timeout_ns: int
+) -> tuple[InputContainer, av.VideoStream]:
+    """Open the target and choose its video stream.
+
+    Args:
+        target: what to open.
+        options: further demuxer options.
+        open_timeout_ns: bound for connecting and probing together.
+        read_timeout_ns: bound for each later read.
+
+    Raises:
+        SourceOpenError: in one line, without credentials.
+    """
+    if target.kind is TargetKind.FILE:
+        _check_file(target)
+    live = target.live
+    # The library applies each timeout twice: the first to connecting and to probing, the second to a read
+    # and to its one repetition (measured).
+    bounds = (open_timeout_ns / NS_PER_S / 2, read_timeout_ns / NS_PER_S / 2) if _waits(target) else None
+    try:
+        container = av.open(
+            target.address,
+            format={TargetKind.WEBCAM: "v4l2", TargetKind.LAVFI: "lavfi"}.get(target.kind),
+            options=(_LIVE_PROBE if live else {}) | options,
+            timeout=bounds,
+        )
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise SourceOpenError(target.shown, why_not_opened(error, target, open_timeout_ns)) from None
+    try:
+        return container, _video_stream(container, target)
+    except SourceOpenError:
+        container.close()
+        raise
+
+
+def _waits(target: Target) -> bool:
+    """Whether reading may block; elsewhere the timeout's callback would only cost time."""
+    return target.kind in (TargetKind.RTSP, TargetKind.HTTP, TargetKind.WEBCAM)
+
+
+def _check_file(target: Target) -> None:
+    path = Path(target.address)
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise SourceOpenError(target.shown, "no such file") from None
+    except OSError as error:
+        raise SourceOpenError(target.shown, (error.strerror or "cannot be read").lower()) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise SourceOpenError(target.shown, "is a directory; give one video file")
+    if not stat.S_ISREG(status.st_mode):
+        raise SourceOpenError(target.shown, "is not a regular file")
+    if status.st_size == 0:
+        raise SourceOpenError(target.shown, "the file is empty")
+
+
+def _video_stream(container: InputContainer, target: Target) -> av.VideoStream:
+    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if container.format.name in _NOT_VIDEO_FORMATS:
+        raise SourceOpenError(target.shown, "is text, not a video")
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+        raise SourceOpenError(target.shown, f"has no video stream (found: {kinds or 'nothing'})")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise SourceOpenError(target.shown, "has a video stream that no decoder here understands")
+    return stream
+
+
+def why_not_opened(error: BaseException, target: Target, open_timeout_ns: int) -> str:
+    """Return one line without credentials that says why opening failed."""
+    remote = target.kind in (TargetKind.RTSP, TargetKind.HTTP)
+    if isinstance(error, av.error.InvalidDataError) and target.kind is TargetKind.FILE:
+        with Path(target.address).open("rb") as file:
+            is_mp4 = file.read(8)[4:] == b"ftyp"
+        if is_mp4:
+            return "the file is cut off or damaged: its index (moov atom) is missing"
+        return "is not a video file, or is damaged from its first bytes"
+    if isinstance(error, av.error.InvalidDataError) and remote:
+        return f"no usable answer within {format_duration(open_timeout_ns)}; not a video stream, or a dead camera"
+    if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
+        return f"no answer within {format_duration(open_timeout_ns)}"
+    if isinstance(error, av.error.HTTPUnauthorizedError):
+        return "user name or password refused (401)"
+    if isinstance(error, av.error.ArgumentError) and target.kind is TargetKind.LAVFI:
+        return "the filter graph is not understood"
+    if isinstance(error, FileNotFoundError) and target.kind is TargetKind.WEBCAM:
+        return "no such camera"
+    return plain(error, target)
+
+
+def plain(error: BaseException, target: Target) -> str:
+    """Return an error's own words in one lower-case line without credentials."""
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    line = " ".join(scrub(str(words), target.address).split())
+    return line[:1].lower() + line[1:]
+
+
+class DemuxFailed(Exception):
+    """Reading broke off; the text says why, without credentials."""
+
+
+def packets(container: InputContainer, stream: av.VideoStream, target: Target) -> Iterator[VideoPacket]:
+    """Yield the packets of a stream until its end; stretches that the demuxer cannot read are passed over.
+
+    Raises:
+        DemuxFailed: the connection broke, went silent, or the data is beyond use.
+    """
+    broken = 0
+    while True:
+        try:
+            for packet in container.demux(stream):
+                broken = 0
+                if packet.size:
+                    yield packet
+            return
+        except av.error.InvalidDataError:
+            # The iterator is finished by an error; a new one goes on behind the broken stretch.
+            broken += 1
+            if broken >= _MAX_BROKEN_READS:
+                raise DemuxFailed("the data is damaged beyond use") from None
+        except (av.error.ExitError, av.error.TimeoutError):
+            raise DemuxFailed("went silent") from None
+        except (av.error.FFmpegError, OSError) as error:
+            raise DemuxFailed(plain(error, target)) from None

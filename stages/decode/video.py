@@ -1,0 +1,118 @@
+"""Decodes packets with FFmpeg's own decoders."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import av
+from av.codec.context import Flags
+from pydantic import Field
+
+from pipeline.errors import Undecodable
+from pipeline.frame import Mode
+from pipeline.stage import Decoded, Decoder, OpenContext, Options
+from stages.payloads import Packet, Picture
+
+log = logging.getLogger("framepace.decode")
+
+
+class DecodeOptions(Options):
+    """Settings of the video decoder."""
+
+    threads: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        default=None, description="Decoder threads; as many as cores if absent."
+    )
+
+
+class VideoDecoder(Decoder):
+    """Turns packets into pictures, in presentation order.
+
+    Comes in: a Packet. Goes out: Pictures that keep the decoder's own format; nothing is converted here. Kept: the
+    decoder's reference pictures. A broken packet raises Undecodable; a picture that the codec could patch up counts
+    as decoded. A packet of a new generation starts a fresh decoder, since its source was opened again.
+
+    Live: slice threads and low delay, because frame threads hold every picture back by as many frames as there are
+    threads. Lossless: frame threads, which are the fastest.
+    """
+
+    accepts = Packet
+    produces = Picture
+    options_type = DecodeOptions
+
+    def __init__(self, options: DecodeOptions) -> None:
+        self._options = options
+        self._mode = Mode.LOSSLESS
+        self._threads = 1
+        self._generation: int | None = None
+        self._codec: av.VideoCodecContext | None = None
+
+    def open(self, context: OpenContext) -> None:
+        self._mode = context.mode
+        self._threads = self._options.threads or context.cores
+
+    def close(self) -> None:
+        self._codec = None
+        self._generation = None
+
+    def decode(self, payload: object, ticket: int) -> Sequence[Decoded]:
+        assert isinstance(payload, Packet)
+        pictures: list[Decoded] = []
+        if payload.generation != self._generation:
+            pictures += self.flush()
+            self._start(payload)
+        codec = self._codec
+        assert codec is not None
+        for needed in payload.preroll:
+            needed.opaque = None
+            try:
+                pictures += _tagged(codec.decode(needed))
+            except av.error.FFmpegError as error:
+                log.info("a packet before the first frame that counts is broken: %s", error)
+        payload.data.opaque = ticket
+        try:
+            pictures += _tagged(codec.decode(payload.data))
+        except av.error.FFmpegError as error:
+            if pictures:
+                log.info("packet without a picture: %s", error)
+                return pictures
+            raise Undecodable(error.strerror or str(error)) from error
+        return pictures
+
+    def flush(self) -> Sequence[Decoded]:
+        if self._codec is None:
+            return ()
+        codec, self._codec, self._generation = self._codec, None, None
+        try:
+            return _tagged(codec.decode(None))
+        except av.error.FFmpegError as error:
+            log.info("the decoder could not give its last pictures: %s", error)
+            return ()
+
+    def _start(self, packet: Packet) -> None:
+        codec = packet.codec
+        live = self._mode is Mode.LIVE
+        codec.thread_type = "SLICE" if live else "AUTO"
+        codec.thread_count = self._threads
+        codec.flags |= Flags.copy_opaque
+        if live:
+            codec.flags |= Flags.low_delay
+        self._codec = codec
+        self._generation = packet.generation
+
+
+def _tagged(frames: Iterable[av.VideoFrame]) -> list[Decoded]:
+    """Return the pictures that belong to a ticket; those of preroll packets carry none and are thrown away."""
+    decoded = []
+    for frame in frames:
+        ticket = frame.opaque
+        if isinstance(ticket, int):
+            picture = Picture(video=frame, rotation_deg=_clockwise_deg(frame))
+            decoded.append(Decoded(ticket, picture, picture.size))
+    return decoded
+
+
+def _clockwise_deg(frame: av.VideoFrame) -> int:
+    """Return the clockwise turn that makes a picture upright; the display matrix counts counter-clockwise."""
+    return -round(frame.rotation / 90) * 90 % 360
