@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 from av.container import InputContainer
@@ -15,7 +16,7 @@ from pipeline.errors import SourceOpenError
 from pipeline.units import format_duration
 from stages.capture.targets import Target, TargetKind, scrub
 
-VideoPacket = av.Packet[av.VideoStream]
+VideoPacket: TypeAlias = "av.Packet[av.VideoStream]"
 
 _LIVE_PROBE = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "100000", "probesize": "100000"}
 """Look at no more than 0.1 s or 100 kB before giving the first packet: the default looks at seconds of video."""
