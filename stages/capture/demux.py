@@ -132,16 +132,24 @@ class DemuxFailed(Exception):
 def packets(container: InputContainer, stream: av.VideoStream, target: Target) -> Iterator[VideoPacket]:
     """Yield the packets of a stream until its end; stretches that the demuxer cannot read are passed over.
 
+    Each packet of a stream that reorders has a decode time: Matroska leaves out the first ones, and the time
+    of a frame's registration depends on them.
+
     Raises:
         DemuxFailed: the connection broke, went silent, or the data is beyond use.
     """
     broken = 0
+    reached: int | None = None
     while True:
         try:
             for packet in container.demux(stream):
                 broken = 0
-                if packet.size:
-                    yield packet
+                if not packet.size:
+                    continue
+                if packet.dts is None and packet.pts is not None:
+                    packet.dts = _decode_bound(packet.pts, reached, stream)
+                reached = packet.dts
+                yield packet
             return
         except av.error.InvalidDataError:
             # The iterator is finished by an error; a new one goes on behind the broken stretch.
@@ -152,3 +160,12 @@ def packets(container: InputContainer, stream: av.VideoStream, target: Target) -
             raise DemuxFailed("went silent") from None
         except (av.error.FFmpegError, OSError) as error:
             raise DemuxFailed(plain(error, target)) from None
+
+
+def _decode_bound(pts: int, reached: int | None, stream: av.VideoStream) -> int | None:
+    """Return a time that no later packet is presented before; None when nothing is reordered."""
+    depth = stream.codec_context.reorder_depth
+    if not depth or stream.time_base is None:
+        return None
+    rate = stream.average_rate or stream.guessed_rate or 25
+    return reached if reached is not None else pts - round(depth / (rate * stream.time_base))

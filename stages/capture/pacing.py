@@ -22,18 +22,22 @@ class Pacer:
         self._closed = False
         self._origin_ns: int | None = None
 
-    def wait_until_due(self, offset_ns: int) -> int | None:
+    def wait_until_due(self, offset_ns: int, *, restart_after_ns: int | None = None) -> int | None:
         """Wait until `offset_ns` after the origin, which the first call sets so that it returns at once.
 
         Args:
             offset_ns: when this sample is due, on the recording's time line.
+            restart_after_ns: begin a new time line when the sample comes later than this; None: never.
 
         Returns:
             The origin on the clock (offset 0), or None when closed meanwhile.
         """
         with self._condition:
-            if self._origin_ns is None:
-                self._origin_ns = self._clock.now_ns() - offset_ns
+            now_ns = self._clock.now_ns()
+            if self._origin_ns is None or (
+                restart_after_ns is not None and now_ns - self._origin_ns - offset_ns > restart_after_ns
+            ):
+                self._origin_ns = now_ns - offset_ns
             due_ns = self._origin_ns + offset_ns
             while not self._closed and (left_ns := due_ns - self._clock.now_ns()) > 0:
                 self._clock.wait(self._condition, min(left_ns, _SLICE_NS))

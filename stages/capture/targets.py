@@ -13,6 +13,7 @@ _WEBCAM = re.compile(r"(?:webcam:)?(/dev/video\d+)|webcam:(\d+)")
 _SECRET_IN_PATH = re.compile(
     r"(?i)((?:pass|passwd|password|pwd|token|key|apikey|secret|auth|sig|signature|user)=)[^/&;]*"
 )
+_HOST_AND_PORT = re.compile(r"[^:\[]*(:\d*)?|\[.*\](:\d*)?")
 _REALTIME = re.compile(r"(?:^|[,;\]\s])a?realtime(?:$|[=,;\[@\s])")
 
 RECORDING_SUFFIXES = frozenset(
@@ -99,17 +100,16 @@ def masked(url: str) -> str:
     scheme = _SCHEME.match(url)
     if scheme is None:
         return url
-    head, question, _query = url[scheme.end() :].partition("?")
-    authority = head.partition("/")[0]
+    rest = url[scheme.end() :]
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if "@" in authority:
         # The last @ of the authority ends the user information, which may hold further ones.
-        end = len(authority.rpartition("@")[0])
-        head = "***" + head[end:]
-    elif "@" in head and not re.fullmatch(r"[^:]*(:\d*)?|\[.*\](:\d*)?", authority):
+        rest = "***" + rest[len(authority.rpartition("@")[0]) :]
+    elif "@" in rest and not _HOST_AND_PORT.fullmatch(authority):
         # `user:pa/ss@host`: what looks like host and port has no numeric port.
-        head = "***@" + head.rpartition("@")[2]
-    head = _SECRET_IN_PATH.sub(r"\1***", head)
-    return scheme[0] + head + ("?***" if question else "")
+        rest = "***@" + rest.rpartition("@")[2]
+    head, question, _query = rest.partition("?")
+    return scheme[0] + _SECRET_IN_PATH.sub(r"\1***", head) + ("?***" if question else "")
 
 
 def scrub(text: str, address: str) -> str:
