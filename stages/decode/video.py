@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -14,6 +15,9 @@ from pipeline.errors import Undecodable
 from pipeline.frame import Mode
 from pipeline.stage import Decoded, Decoder, OpenContext, Options
 from stages.payloads import Packet, Picture
+
+_IN_ORDER = object()
+"""Travels through the codec in place of a ticket."""
 
 log = logging.getLogger("framepace.decode")
 
@@ -30,8 +34,12 @@ class VideoDecoder(Decoder):
     """Turns packets into pictures, in presentation order.
 
     Comes in: a Packet. Goes out: Pictures that keep the decoder's own format; nothing is converted here. Kept: the
-    decoder's reference pictures. A broken packet raises Undecodable; a picture that the codec could patch up counts
-    as decoded. A packet of a new generation starts a fresh decoder, since its source was opened again.
+    decoder's reference pictures. A broken packet raises Undecodable; a picture that the codec could patch up (it is
+    flagged corrupt then) counts as decoded. A packet of a new generation starts a fresh decoder, since its source was
+    opened again. With several frame threads an error shows up packets after the one that it is about.
+
+    Tickets travel through the codec with the packet. Only in a stream without any time stamps they are handed
+    out in order: its packets can be numbered, but nothing tells where they will be presented.
 
     Live: slice threads and low delay, because frame threads hold every picture back by as many frames as there are
     threads. Lossless: frame threads, which are the fastest.
@@ -47,6 +55,7 @@ class VideoDecoder(Decoder):
         self._threads = 1
         self._generation: int | None = None
         self._codec: av.VideoCodecContext | None = None
+        self._untimed: deque[int] = deque()
 
     def open(self, context: OpenContext) -> None:
         self._mode = context.mode
@@ -55,6 +64,7 @@ class VideoDecoder(Decoder):
     def close(self) -> None:
         self._codec = None
         self._generation = None
+        self._untimed.clear()
 
     def decode(self, payload: object, ticket: int) -> Sequence[Decoded]:
         assert isinstance(payload, Packet)
@@ -67,17 +77,23 @@ class VideoDecoder(Decoder):
         for needed in payload.preroll:
             needed.opaque = None
             try:
-                pictures += _tagged(codec.decode(needed))
+                pictures += self._tagged(codec.decode(needed))
             except av.error.FFmpegError as error:
-                log.info("a packet before the first frame that counts is broken: %s", error)
-        payload.data.opaque = ticket
+                log.info("a packet that does not count is broken: %s", error.strerror)
+        packet = payload.data
+        if packet.pts is None and packet.dts is None:
+            packet.opaque = _IN_ORDER
+            self._untimed.append(ticket)
+        else:
+            packet.opaque = ticket
         try:
-            pictures += _tagged(codec.decode(payload.data))
+            pictures += self._tagged(codec.decode(packet))
         except av.error.FFmpegError as error:
-            if pictures:
-                log.info("packet without a picture: %s", error)
-                return pictures
-            raise Undecodable(error.strerror or str(error)) from error
+            if packet.opaque is _IN_ORDER:
+                self._untimed.pop()
+            if not pictures:
+                raise Undecodable(error.strerror or str(error)) from error
+            log.info("packet without a picture: %s", error.strerror)
         return pictures
 
     def flush(self) -> Sequence[Decoded]:
@@ -85,10 +101,12 @@ class VideoDecoder(Decoder):
             return ()
         codec, self._codec, self._generation = self._codec, None, None
         try:
-            return _tagged(codec.decode(None))
+            return self._tagged(codec.decode(None))
         except av.error.FFmpegError as error:
-            log.info("the decoder could not give its last pictures: %s", error)
+            log.info("the decoder could not give its last pictures: %s", error.strerror)
             return ()
+        finally:
+            self._untimed.clear()
 
     def _start(self, packet: Packet) -> None:
         codec = packet.codec
@@ -101,16 +119,17 @@ class VideoDecoder(Decoder):
         self._codec = codec
         self._generation = packet.generation
 
-
-def _tagged(frames: Iterable[av.VideoFrame]) -> list[Decoded]:
-    """Return the pictures that belong to a ticket; those of preroll packets carry none and are thrown away."""
-    decoded = []
-    for frame in frames:
-        ticket = frame.opaque
-        if isinstance(ticket, int):
-            picture = Picture(video=frame, rotation_deg=_clockwise_deg(frame))
-            decoded.append(Decoded(ticket, picture, picture.size))
-    return decoded
+    def _tagged(self, frames: Iterable[av.VideoFrame]) -> list[Decoded]:
+        """Return the pictures that belong to a ticket; those of preroll packets carry none and are thrown away."""
+        decoded = []
+        for frame in frames:
+            ticket = frame.opaque
+            if ticket is _IN_ORDER and self._untimed:
+                ticket = self._untimed.popleft()
+            if isinstance(ticket, int):
+                picture = Picture(video=frame, rotation_deg=_clockwise_deg(frame))
+                decoded.append(Decoded(ticket, picture, picture.size))
+        return decoded
 
 
 def _clockwise_deg(frame: av.VideoFrame) -> int:
