@@ -13,7 +13,7 @@ _WEBCAM = re.compile(r"(?:webcam:)?(/dev/video\d+)|webcam:(\d+)")
 _SECRET_IN_PATH = re.compile(
     r"(?i)((?:pass|passwd|password|pwd|token|key|apikey|secret|auth|sig|signature|user)=)[^/&;]*"
 )
-_HOST_AND_PORT = re.compile(r"[^:\[]*(:\d*)?|\[.*\](:\d*)?")
+_BARE_HOST = re.compile(r"[^:@\[]*|\[[^\]@]*\](:\d+)?")
 _REALTIME = re.compile(r"(?:^|[,;\]\s])a?realtime(?:$|[=,;\[@\s])")
 
 RECORDING_SUFFIXES = frozenset(
@@ -102,11 +102,8 @@ def masked(url: str) -> str:
         return url
     rest = url[scheme.end() :]
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" in authority:
-        # The last @ of the authority ends the user information, which may hold further ones.
-        rest = "***" + rest[len(authority.rpartition("@")[0]) :]
-    elif "@" in rest and not _HOST_AND_PORT.fullmatch(authority):
-        # `user:pa/ss@host`: what looks like host and port has no numeric port.
+    if "@" in rest and not _BARE_HOST.fullmatch(authority):
+        # The last @ ends the user information, which may hold further ones, and anything else.
         rest = "***@" + rest.rpartition("@")[2]
     head, question, _query = rest.partition("?")
     return scheme[0] + _SECRET_IN_PATH.sub(r"\1***", head) + ("?***" if question else "")
