@@ -18,8 +18,11 @@ from stages.capture.targets import Target, TargetKind, scrub
 
 VideoPacket: TypeAlias = "av.Packet[av.VideoStream]"
 
-_LIVE_PROBE = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "100000", "probesize": "100000"}
-"""Look at no more than 0.1 s or 100 kB before giving the first packet: the default looks at seconds of video."""
+_LIVE_PROBE = {"flags": "low_delay", "analyzeduration": "100000", "probesize": "100000"}
+"""Look at no more than 0.1 s or 100 kB before giving the first packet: the default looks at seconds of video.
+
+Without `fflags=nobuffer`, which throws away what was looked at: the key frame without which nothing can be decoded.
+"""
 _MAX_BROKEN_READS = 100
 """So many demuxer errors in a row, without one packet between them, are the end."""
 _NOT_VIDEO_FORMATS = frozenset({"tty"})
@@ -34,7 +37,7 @@ def open_input(
     Args:
         target: what to open.
         options: further demuxer options.
-        open_timeout_ns: bound for connecting and probing together.
+        open_timeout_ns: bound for connecting and probing together, each of which may take half of it.
         read_timeout_ns: bound for each later read.
 
     Raises:
@@ -43,9 +46,9 @@ def open_input(
     if target.kind is TargetKind.FILE:
         _check_file(target)
     live = target.live
-    # The library applies each timeout twice: the first to connecting and to probing, the second to a read
-    # and to its one repetition (measured).
-    bounds = (open_timeout_ns / NS_PER_S / 2, read_timeout_ns / NS_PER_S / 2) if _waits(target) else None
+    # The library gives connecting and probing the same bound each, and repeats an RTSP read once (measured).
+    read_bound_ns = read_timeout_ns // 2 if target.kind is TargetKind.RTSP else read_timeout_ns
+    bounds = (open_timeout_ns / 2 / NS_PER_S, read_bound_ns / NS_PER_S) if _waits(target) else None
     try:
         container = av.open(
             target.address,
@@ -98,6 +101,7 @@ def _video_stream(container: InputContainer, target: Target) -> av.VideoStream:
 
 def why_not_opened(error: BaseException, target: Target, open_timeout_ns: int) -> str:
     """Return one line without credentials that says why opening failed."""
+    patience = format_duration(open_timeout_ns // 2)
     remote = target.kind in (TargetKind.RTSP, TargetKind.HTTP)
     if isinstance(error, av.error.InvalidDataError) and target.kind is TargetKind.FILE:
         with Path(target.address).open("rb") as file:
@@ -106,9 +110,9 @@ def why_not_opened(error: BaseException, target: Target, open_timeout_ns: int) -
             return "the file is cut off or damaged: its index (moov atom) is missing"
         return "is not a video file, or is damaged from its first bytes"
     if isinstance(error, av.error.InvalidDataError) and remote:
-        return f"no usable answer within {format_duration(open_timeout_ns)}; not a video stream, or a dead camera"
+        return f"no usable answer within {patience}; not a video stream, or a dead camera"
     if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
-        return f"no answer within {format_duration(open_timeout_ns)}"
+        return f"no answer within {patience}"
     if isinstance(error, av.error.HTTPUnauthorizedError):
         return "user name or password refused (401)"
     if isinstance(error, av.error.ArgumentError) and target.kind is TargetKind.LAVFI:

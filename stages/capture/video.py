@@ -26,6 +26,9 @@ log = logging.getLogger("framepace.source")
 
 _GUESSED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
 """Formats without time stamps, which the demuxer numbers at 25 fps whatever the rate."""
+_UNORDERED_STAMPS = {"avi": frozenset({"h264", "hevc"})}
+"""Formats that store no presentation times, with codecs whose reordering the demuxer does not work out: its stamps are
+decode times, and only the decoder knows the order."""
 _PLAYLIST = "hls"
 _PLAYLIST_LATE_NS = NS_PER_S
 """A live playlist that falls behind by more, because a segment came late, starts a new time line."""
@@ -44,7 +47,7 @@ class VideoOptions(Options):
     duration: Duration | None = Field(default=None, description="Stop after this much of the stream.")
     max_frames: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Stop after this many frames.")
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="RTSP: how the media travels.")
-    open_timeout: Timeout = Field(default=5 * NS_PER_S, description="Bound for connecting and probing.")
+    open_timeout: Timeout = Field(default=5 * NS_PER_S, description="Bound for connecting and probing, half for each.")
     stall_timeout: Timeout = Field(default=2 * NS_PER_S, description="Silence after which a live source is lost.")
     size: Annotated[str, Field(pattern=r"^\d+x\d+$")] | None = Field(
         default=None, description="Webcam: picture size to ask for, such as 1280x720."
@@ -93,7 +96,10 @@ class VideoSource(Source):
         self._timeline: Timeline | None = None
         self._chosen: Iterator[Chosen] = iter(())
         self._generation = 0
+        self._duration_s: float | None = None
+        self._unordered = False
         self._seen = 0
+        self._last_pts = 0
         self._given = 0
         self._until_ns: int | None = None
 
@@ -112,8 +118,8 @@ class VideoSource(Source):
             return None
         total = self._stream.frames or None
         rate = self._stream.average_rate
-        if total is None and rate and self._container is not None and self._container.duration:
-            total = round(self._container.duration / av.time_base * rate)
+        if total is None and rate and self._duration_s is not None:
+            total = round(self._duration_s * rate)
         if total is not None and rate:
             total = max(0, total - round(self._options.start / NS_PER_S * rate))
         limits = [total, self._options.max_frames]
@@ -132,6 +138,9 @@ class VideoSource(Source):
         # The address of an HTTP recording may not show that it is one; its length does.
         self._endless = self._target.live and (self._target.kind is not TargetKind.HTTP or container.duration is None)
         self._container, self._stream, self._clock = container, stream, context.clock
+        self._duration_s = None if container.duration is None else container.duration / av.time_base
+        codecs = _UNORDERED_STAMPS.get(container.format.name, frozenset())
+        self._unordered = stream.codec_context.name in codecs and stream.codec_context.has_b_frames
         self._generation += 1
         try:
             self._chosen = self._choose(container, stream)
@@ -166,6 +175,8 @@ class VideoSource(Source):
         if times is None or self._is_over(self._clock.now_ns()):
             return None
         self._given += 1
+        if self._unordered:
+            chosen.packet.pts = chosen.packet.dts = None
         payload = Packet(chosen.packet, self._stream.codec_context, self._generation, chosen.preroll)
         return Sample(payload, times.pts_ns, times.dts_ns, times.captured_ns, times.clock)
 
@@ -186,7 +197,7 @@ class VideoSource(Source):
         options = self._options
         if self._endless:
             return Window().choose(packets(container, stream, self._target))
-        self._seen = self._given = 0
+        self._seen = self._given = self._last_pts = 0
         origin = stream.start_time
         if origin is None and (options.start or options.duration is not None):
             raise self._not_opened("has no time stamps; leave out start and duration, and use max_frames")
@@ -225,17 +236,26 @@ class VideoSource(Source):
     def _counted(self, read: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
         for packet in read:
             self._seen += 1
+            self._last_pts = max(self._last_pts, packet.pts or 0)
             yield packet
 
     def _ended(self, why: str) -> None:
         """Say what it means that nothing more comes."""
         if self._endless:
             raise StreamLost(why)
-        expected = self._stream.frames if self._stream is not None else 0
         options = self._options
         whole = not options.start and options.duration is None and options.max_frames is None
-        if whole and self._seen < expected:
+        if whole and self._stream is not None and self._is_short(self._stream):
+            expected = self._stream.frames
             log.warning("%s ended early: %d of %d frames (%s)", self._target.shown, self._seen, expected, why)
+
+    def _is_short(self, stream: av.VideoStream) -> bool:
+        """Whether both frames and time are missing: some containers count gaps as frames, or the last frame as long."""
+        if self._seen >= stream.frames or stream.duration is None:
+            return False
+        length = self._last_pts - (stream.start_time or 0)
+        mean_interval = length / max(1, self._seen - 1)
+        return length + 1.5 * mean_interval < stream.duration
 
     def _is_over(self, now_ns: int) -> bool:
         """Whether a live source has given all that was asked for, over all the times that it was opened."""

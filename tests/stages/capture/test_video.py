@@ -1,0 +1,314 @@
+"""The video source: files, paced files, cameras."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import logging
+import socket
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from pipeline.clock import NS_PER_MS, NS_PER_S, RealClock
+from pipeline.errors import SourceOpenError, StreamLost
+from pipeline.frame import CaptureClock, Mode
+from pipeline.stage import Sample
+from pipeline.testing import open_context
+from stages.capture.video import VideoOptions, VideoSource
+
+CLIP = Path(__file__).resolve().parents[3] / "sample_videos" / "pedestrians.mp4"
+
+
+def source(url: object, **options: object) -> VideoSource:
+    return VideoSource(VideoOptions.model_validate({"url": str(url), **options}))
+
+
+def presented_ns(path: Path) -> list[int]:
+    """Return the presentation times that a plain PyAV loop decodes, sorted (AVI has no order of its own)."""
+    with av.open(str(path)) as container:
+        return sorted(round(frame.pts * frame.time_base * NS_PER_S) for frame in container.decode(video=0))
+
+
+def drain(reader: VideoSource, samples: list[Sample]) -> None:
+    """Read until the source ends or raises."""
+    while (sample := reader.read()) is not None:
+        samples.append(sample)
+
+
+def test_options_say_what_belongs_where() -> None:
+    """A camera takes no pace and no start; durations have units; the address is understood at once."""
+    assert VideoSource.options_from_spec("clip.mp4") == {"url": "clip.mp4"}
+    assert VideoOptions.model_validate({"url": "a.mp4", "pace": "12.5", "start": "1s"}).pace == 12.5
+    for bad in (
+        {"url": "rtsp://cam/1", "pace": "pts"},
+        {"url": "webcam:0", "start": "1s"},
+        {"url": "a.mp4", "pace": "fast"},
+        {"url": "a.mp4", "open_timeout": "0s"},
+        {"url": "ftp://host/a.mp4"},
+    ):
+        with pytest.raises(ValidationError):
+            VideoOptions.model_validate(bad)
+
+
+def test_the_options_show_no_password() -> None:
+    """Printing the settings does not print the address."""
+    assert "secret" not in repr(VideoOptions(url="rtsp://user:secret@cam/1"))
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "b.mp4", "b.mkv", "b.avi", "b.ts"])
+def test_every_frame_of_a_recording_is_read(make_clip, read_all, caplog, name: str) -> None:  # type: ignore[no-untyped-def]
+    """Count and times are those of a plain decoding loop; the times are the recording's own."""
+    path = make_clip(name, b_frames=0 if name.startswith("plain") else 2)
+    reader = source(path)
+    samples = read_all(reader)
+    assert not reader.live
+    assert sorted(sample.pts_ns for sample in samples) == presented_ns(path)
+    assert {(sample.clock, sample.captured_ns) for sample in samples} == {(CaptureClock.FILE, None)}
+    assert {sample.payload.generation for sample in samples} == {1}
+    assert not caplog.records
+
+
+def test_variable_frame_rate_is_kept(make_clip, read_all) -> None:  # type: ignore[no-untyped-def]
+    """Irregular presentation times come out to the millisecond."""
+    times_ms = [0, 10, 15, 200, 201, 1000, 1500, 1501]
+    path = make_clip("vfr.mkv", frames=8, pts_ms=times_ms.__getitem__)
+    assert [sample.pts_ns for sample in read_all(source(path))] == [at * NS_PER_MS for at in times_ms]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.avi"])
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_start_duration_and_limit_are_exact(make_clip, read_all, name: str, b_frames: int) -> None:  # type: ignore[no-untyped-def]
+    """The frames that count are those of the plain loop that lie in the window, to the frame."""
+    path = make_clip(name, frames=60, b_frames=b_frames)
+    times_ns = presented_ns(path)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        origin_ns = round(stream.start_time * stream.time_base * NS_PER_S)
+    for start, duration, limit in itertools.product((0, 410, 920, 2400), (None, 200, 5000), (None, 3)):
+        options = {"start": f"{start}ms", "max_frames": limit}
+        if duration is not None:
+            options["duration"] = f"{duration}ms"
+        begin_ns = origin_ns + start * NS_PER_MS
+        end_ns = begin_ns + (10**6 if duration is None else duration) * NS_PER_MS
+        wanted = [at for at in times_ns if begin_ns <= at < end_ns][:limit]
+        got = sorted(sample.pts_ns for sample in read_all(source(path, **options)))
+        assert got == wanted, options
+
+
+def test_progress_knows_the_total(make_clip, read_all) -> None:  # type: ignore[no-untyped-def]
+    """The expected number of frames follows start, duration and limit; a container without a count is estimated."""
+    path = make_clip("a.mp4", frames=50)
+    for options, total in (
+        ({}, 50),
+        ({"start": "1s"}, 25),
+        ({"duration": "400ms"}, 10),
+        ({"start": "1600ms", "duration": "1s"}, 10),
+        ({"max_frames": 7}, 7),
+    ):
+        reader = source(path, **options)
+        assert len(read_all(reader)) == reader.total_frames == total
+    counted = source(make_clip("a.mkv", frames=50))
+    read_all(counted)
+    assert counted.total_frames == 50
+
+
+def test_a_paced_recording_keeps_its_time(make_clip, read_all, clock) -> None:  # type: ignore[no-untyped-def]
+    """Packets come at their decode time, frames count as captured at their presentation time, not later."""
+    reader = source(make_clip("b.mp4", b_frames=2, frames=20), pace="pts")
+    assert reader.live
+    reader.open(open_context(clock, mode=Mode.LIVE))
+    begin_ns = clock.now
+    first_dts_ns = None
+    while (sample := reader.read()) is not None:
+        first_dts_ns = sample.dts_ns if first_dts_ns is None else first_dts_ns
+        assert sample.clock is CaptureClock.FILE
+        assert clock.now == begin_ns + sample.dts_ns - first_dts_ns
+        assert sample.captured_ns == begin_ns + sample.pts_ns - first_dts_ns
+        assert sample.captured_ns >= clock.now
+    assert clock.now - begin_ns == 19 * 40 * NS_PER_MS
+    reader.close()
+
+
+def test_without_b_frames_a_paced_frame_is_captured_when_it_is_read(make_clip, clock) -> None:  # type: ignore[no-untyped-def]
+    """Capture and release are one moment."""
+    reader = source(make_clip("a.mp4", frames=5), pace="pts")
+    reader.open(open_context(clock, mode=Mode.LIVE))
+    for _ in range(5):
+        sample = reader.read()
+        assert sample is not None
+        assert sample.captured_ns == clock.now
+    reader.close()
+
+
+def test_a_recording_is_paced_at_another_rate(make_clip, read_all, clock) -> None:  # type: ignore[no-untyped-def]
+    """25 fps played at 50 takes half the time, with time stamps to match."""
+    begin_ns = clock.now
+    samples = read_all(source(make_clip("a.mp4", frames=26), pace=50.0), mode=Mode.LIVE)
+    assert clock.now - begin_ns == NS_PER_S // 2
+    assert [sample.pts_ns for sample in samples] == [number * 20 * NS_PER_MS for number in range(26)]
+
+
+def test_live_mode_paces_a_recording(make_clip, read_all, clock) -> None:  # type: ignore[no-untyped-def]
+    """A file in live mode is played as a camera even if nobody said pace."""
+    begin_ns = clock.now
+    read_all(source(make_clip("a.mp4", frames=11)), mode=Mode.LIVE)
+    assert clock.now - begin_ns == 400 * NS_PER_MS
+
+
+def test_a_stream_without_stamps_is_numbered(make_clip, read_all, clock) -> None:  # type: ignore[no-untyped-def]
+    """Bare H.264 gets times at its nominal rate; start and duration cannot be kept there, a limit can."""
+    path = make_clip("a.h264", frames=12)
+    assert [sample.pts_ns for sample in read_all(source(path))] == [n * 40 * NS_PER_MS for n in range(12)]
+    assert len(read_all(source(path, max_frames=5))) == 5
+    begin_ns = clock.now
+    read_all(source(path, pace=100.0), mode=Mode.LIVE)
+    assert clock.now - begin_ns == 110 * NS_PER_MS
+    with pytest.raises(SourceOpenError, match="has no time stamps"):
+        read_all(source(path, duration="1s"))
+
+
+def test_a_cut_file_gives_what_it_has(read_all, tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
+    """Half a file is half the frames and one warning with both numbers; a whole file gives none."""
+    whole = CLIP.read_bytes()
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(whole[: len(whole) // 2])
+    with caplog.at_level(logging.WARNING):
+        samples = read_all(source(path))
+        (record,) = caplog.records
+        assert f"ended early: {len(samples)} of 795 frames" in record.getMessage()
+        caplog.clear()
+        assert len(read_all(source(CLIP))) == 795
+        assert len(read_all(source(CLIP, max_frames=5))) == 5
+    assert not caplog.records
+    assert 300 < len(samples) < 500
+
+
+def test_a_source_can_be_opened_again(make_clip, context) -> None:  # type: ignore[no-untyped-def]
+    """After close, open starts from the beginning with the next generation; close may be repeated."""
+    reader = source(make_clip("a.mp4", frames=3))
+    for generation in (1, 2):
+        reader.open(context(Mode.LOSSLESS))
+        generations = []
+        while (sample := reader.read()) is not None:
+            generations.append(sample.payload.generation)
+        assert generations == [generation] * 3
+        reader.close()
+        reader.close()
+
+
+def test_a_filter_graph_is_a_camera() -> None:
+    """A realtime graph is stamped by its own time, never in the future, and stops after the frames asked for."""
+    clock = RealClock()
+    reader = source("lavfi:testsrc=size=64x64:rate=100,realtime", max_frames=8)
+    assert reader.live
+    assert reader.total_frames is None
+    reader.open(open_context(clock, mode=Mode.LIVE))
+    captured = []
+    while (sample := reader.read()) is not None:
+        assert sample.clock is CaptureClock.PTS
+        assert sample.captured_ns <= clock.now_ns()
+        captured.append(sample.captured_ns)
+    reader.close()
+    assert len(captured) == 8
+    assert captured == sorted(captured)
+
+
+def test_a_live_duration_counts_from_the_first_frame() -> None:
+    """A realtime graph ends after the time asked for."""
+    reader = source("lavfi:testsrc=size=64x64:rate=100,realtime", duration="100ms")
+    reader.open(open_context(RealClock(), mode=Mode.LIVE))
+    count = sum(1 for _ in iter(reader.read, None))
+    reader.close()
+    assert 5 <= count <= 12
+
+
+def test_a_finished_graph_is_a_lost_camera() -> None:
+    """When a live source just ends, it is lost, not over."""
+    reader = source("lavfi:testsrc=size=64x64:rate=100:duration=0.05,realtime")
+    reader.open(open_context(RealClock(), mode=Mode.LIVE))
+    with pytest.raises(StreamLost, match="the stream ended"):
+        drain(reader, [])
+    reader.close()
+
+
+def jpeg(shade: int) -> bytes:
+    """Return one small JPEG picture."""
+    memory = io.BytesIO()
+    with av.open(memory, "w", format="mjpeg") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        pixels = np.full((48, 64, 3), shade, dtype=np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
+        container.mux(stream.encode(None))
+    return memory.getvalue()
+
+
+def send_mjpeg(connection: socket.socket, count: int) -> None:
+    """Answer an HTTP request with `count` pictures of an endless multipart stream."""
+    connection.recv(4096)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
+    picture = jpeg(80)
+    part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture) + picture + b"\r\n"
+    connection.sendall(head + part * count)
+
+
+def test_an_mjpeg_camera_that_hangs_up_is_lost(serve) -> None:  # type: ignore[no-untyped-def]
+    """Every whole picture comes, timed by arrival since the format has no stamps; then the stream is lost."""
+    port = serve(lambda connection: send_mjpeg(connection, 12))
+    reader = source(f"http://user:secret@127.0.0.1:{port}/video")
+    assert reader.live
+    reader.open(open_context(RealClock(), mode=Mode.LIVE))
+    samples: list[Sample] = []
+    with pytest.raises(StreamLost) as lost:
+        drain(reader, samples)
+    reader.close()
+    assert len(samples) >= 11
+    assert {(sample.clock, sample.pts_ns) for sample in samples} == {(CaptureClock.ARRIVAL, None)}
+    assert "secret" not in str(lost.value)
+
+
+def test_a_silent_camera_is_lost_within_its_bound(serve) -> None:  # type: ignore[no-untyped-def]
+    """A camera that stops sending with the connection open raises instead of blocking."""
+
+    def stall(connection: socket.socket) -> None:
+        send_mjpeg(connection, 12)
+        while connection.recv(4096):
+            pass
+
+    reader = source(f"http://127.0.0.1:{serve(stall)}/video", stall_timeout="300ms")
+    reader.open(open_context(RealClock(), mode=Mode.LIVE))
+    with pytest.raises(StreamLost, match="went silent"):
+        drain(reader, [])
+    reader.close()
+
+
+def serve_file(connection: socket.socket, *, part: float = 1.0) -> None:
+    """Answer an HTTP request with the sample clip, or the first part of it."""
+    connection.recv(4096)
+    content = CLIP.read_bytes()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: {len(content)}\r\n\r\n"
+    connection.sendall(head.encode() + content[: int(len(content) * part)])
+
+
+@pytest.mark.parametrize("path", ["clip.mp4", "download"])
+def test_a_recording_over_http_is_a_recording(serve, read_all, path: str) -> None:  # type: ignore[no-untyped-def]
+    """A file of known length is read whole and ends, whatever its address looks like."""
+    reader = source(f"http://127.0.0.1:{serve(serve_file)}/{path}")
+    samples = read_all(reader)
+    assert len(samples) == reader.total_frames == 795
+    assert not reader.live
+    assert samples[-1].clock is CaptureClock.FILE
+
+
+def test_a_recording_cut_off_by_the_network_says_so(serve, read_all, caplog) -> None:  # type: ignore[no-untyped-def]
+    """What arrived is processed, and one warning tells how much is missing."""
+    port = serve(lambda connection: serve_file(connection, part=0.5))
+    with caplog.at_level(logging.WARNING):
+        samples = read_all(source(f"http://user:secret@127.0.0.1:{port}/clip.mp4"))
+    (record,) = caplog.records
+    assert f"ended early: {len(samples)} of 795 frames" in record.getMessage()
+    assert "secret" not in record.getMessage()
