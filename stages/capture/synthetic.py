@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.clock import NS_PER_S
-from pipeline.frame import CaptureClock
+from pipeline.frame import CaptureClock, Mode
 from pipeline.stage import OpenContext, Options, Sample, Source
 from pipeline.units import Duration
 from stages.capture.pacing import Pacer
@@ -40,7 +40,8 @@ class SyntheticOptions(Options):
 class SyntheticSource(Source):
     """Draws pictures itself.
 
-    Comes in: nothing. Goes out: a Picture with its `truth`. Kept: the picture's number. There are no bad frames.
+    Comes in: nothing. Goes out: a Picture with its `truth`. Kept: the picture's number. There are no bad frames. In
+    live mode it is always paced.
     """
 
     produces = Picture
@@ -52,7 +53,7 @@ class SyntheticSource(Source):
         self._pacer: Pacer | None = None
         self._next = 0
         self._background: ByteArray | None = None
-        self._period_ns = round(NS_PER_S / (options.pace if isinstance(options.pace, float) else options.fps))
+        self._fps = options.pace if isinstance(options.pace, float) else options.fps
         self._total = _total(options)
 
     @classmethod
@@ -64,22 +65,22 @@ class SyntheticSource(Source):
                 if not (x and width.isdigit() and height.isdigit()):
                     raise ValueError(f"size must be WIDTHxHEIGHT, such as 640x480, not {value!r}")
                 settings |= {"width": int(width), "height": int(height)}
-            elif key == "pace":
-                settings[key] = value if value in ("none", "pts") else float(value)
             else:
-                settings[key] = value
+                settings[key] = None if (key, value) == ("frames", "none") else value
         return settings
 
     @property
     def live(self) -> bool:
-        return self._options.pace != "none"
+        return self._options.pace != "none" or self._pacer is not None
 
     @property
     def total_frames(self) -> int | None:
         return self._total
 
     def open(self, context: OpenContext) -> None:
-        self._pacer = Pacer(context.clock) if self.live else None
+        paced = self._options.pace != "none" or context.mode is Mode.LIVE
+        self._pacer = Pacer(context.clock) if paced else None
+        self._next = 0
         height, width = self._options.height, self._options.width
         shade = np.linspace(40, 90, width, dtype=np.float32)[None, :] + np.linspace(0, 40, height)[:, None]
         self._background = np.repeat(shade.astype(np.uint8)[:, :, None], 3, axis=2)
@@ -94,7 +95,7 @@ class SyntheticSource(Source):
             return None
         number = self._next
         self._next += 1
-        pts_ns = number * self._period_ns
+        pts_ns = round(number * NS_PER_S / self._fps)
         if self._pacer is None:
             return Sample(self._draw(number), pts_ns, None, None, CaptureClock.FILE)
         origin_ns = self._pacer.wait_until_due(pts_ns)
@@ -156,8 +157,8 @@ def write_frame_number(array: ByteArray, number: int) -> None:
 
 
 def read_frame_number(array: ByteArray) -> int:
-    """Return the frame number that is drawn in a picture; survives compression and moderate scaling."""
+    """Return the frame number that is drawn in a picture; survives compression, and scaling to between 1/2 and 2."""
     edges = np.linspace(0, array.shape[1], _NUMBER_BITS + 1)
     centres = ((edges[:-1] + edges[1:]) / 2).astype(int)
-    row = array[_NUMBER_ROWS // 2, centres].mean(axis=1) > 127
+    row = array[_NUMBER_ROWS // 4, centres].mean(axis=1) > 127
     return int(sum(1 << (_NUMBER_BITS - 1 - place) for place, bit in enumerate(row) if bit))

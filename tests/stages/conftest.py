@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,6 +30,7 @@ def make_clip(tmp_path: Path) -> ClipMaker:
         gop: int = 10,
         pts_ms: Callable[[int], int] = lambda number: number * 40,
         rotation: int | None = None,
+        matrix: Sequence[int] | None = None,
         aspect: Fraction | None = None,
         options: dict[str, str] | None = None,
     ) -> Path:
@@ -41,6 +42,8 @@ def make_clip(tmp_path: Path) -> ClipMaker:
             stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
             if rotation is not None:
                 stream.set_display_rotation(rotation)
+            if matrix is not None:
+                stream.set_display_matrix(matrix)
             if aspect is not None:
                 stream.codec_context.sample_aspect_ratio = aspect
             for number in range(frames):
