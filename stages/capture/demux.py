@@ -46,9 +46,8 @@ def open_input(
     if target.kind is TargetKind.FILE:
         _check_file(target)
     live = target.live
-    # The library gives connecting and probing the same bound each, and repeats an RTSP read once (measured).
-    read_bound_ns = read_timeout_ns // 2 if target.kind is TargetKind.RTSP else read_timeout_ns
-    bounds = (open_timeout_ns / 2 / NS_PER_S, read_bound_ns / NS_PER_S) if _waits(target) else None
+    # The library gives connecting and probing the first bound each.
+    bounds = (open_timeout_ns / 2 / NS_PER_S, read_timeout_ns / NS_PER_S) if _waits(target) else None
     try:
         container = av.open(
             target.address,
