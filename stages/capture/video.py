@@ -140,7 +140,7 @@ class VideoSource(Source):
         self._container, self._stream, self._clock = container, stream, context.clock
         self._duration_s = None if container.duration is None else container.duration / av.time_base
         codecs = _UNORDERED_STAMPS.get(container.format.name, frozenset())
-        self._unordered = stream.codec_context.name in codecs and stream.codec_context.has_b_frames
+        self._unordered = stream.codec_context.name in codecs
         self._generation += 1
         try:
             self._chosen = self._choose(container, stream)
@@ -236,6 +236,8 @@ class VideoSource(Source):
     def _counted(self, read: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
         for packet in read:
             self._seen += 1
+            if self._unordered:
+                packet.pts = packet.dts
             self._last_pts = max(self._last_pts, packet.pts or 0)
             yield packet
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import av
@@ -16,10 +17,19 @@ from pipeline.frame import Mode
 from pipeline.stage import Decoded, Decoder, OpenContext, Options
 from stages.payloads import Packet, Picture
 
-_IN_ORDER = object()
-"""Travels through the codec in place of a ticket."""
-
 log = logging.getLogger("framepace.decode")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tag:
+    """Travels through the codec with a packet.
+
+    Each packet needs an object of its own: PyAV finds it again by its address, and forgets that address when one packet
+    with it is gone. Small integers share theirs all over the process.
+    """
+
+    ticket: int | None
+    """None: the tickets of this stream are handed out in order."""
 
 
 class DecodeOptions(Options):
@@ -81,15 +91,14 @@ class VideoDecoder(Decoder):
             except av.error.FFmpegError as error:
                 log.info("a packet that does not count is broken: %s", error.strerror)
         packet = payload.data
-        if packet.pts is None and packet.dts is None:
-            packet.opaque = _IN_ORDER
+        timed = packet.pts is not None or packet.dts is not None
+        packet.opaque = _Tag(ticket if timed else None)
+        if not timed:
             self._untimed.append(ticket)
-        else:
-            packet.opaque = ticket
         try:
             pictures += self._tagged(codec.decode(packet))
         except av.error.FFmpegError as error:
-            if packet.opaque is _IN_ORDER:
+            if not timed:
                 self._untimed.pop()
             if not pictures:
                 raise Undecodable(error.strerror or str(error)) from error
@@ -123,12 +132,16 @@ class VideoDecoder(Decoder):
         """Return the pictures that belong to a ticket; those of preroll packets carry none and are thrown away."""
         decoded = []
         for frame in frames:
-            ticket = frame.opaque
-            if ticket is _IN_ORDER and self._untimed:
+            tag = frame.opaque
+            if not isinstance(tag, _Tag):
+                continue
+            ticket = tag.ticket
+            if ticket is None:
+                if not self._untimed:
+                    continue  # a second picture from one packet
                 ticket = self._untimed.popleft()
-            if isinstance(ticket, int):
-                picture = Picture(video=frame, rotation_deg=_clockwise_deg(frame))
-                decoded.append(Decoded(ticket, picture, picture.size))
+            picture = Picture(video=frame, rotation_deg=_clockwise_deg(frame))
+            decoded.append(Decoded(ticket, picture, picture.size))
         return decoded
 
 

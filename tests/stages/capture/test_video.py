@@ -28,9 +28,13 @@ def source(url: object, **options: object) -> VideoSource:
 
 
 def presented_ns(path: Path) -> list[int]:
-    """Return the presentation times that a plain PyAV loop decodes, sorted (AVI has no order of its own)."""
+    """Return the presentation times that a plain PyAV loop decodes; AVI stores none, its packets are in time order."""
     with av.open(str(path)) as container:
-        return sorted(round(frame.pts * frame.time_base * NS_PER_S) for frame in container.decode(video=0))
+        if path.suffix == ".avi":
+            ticks = [packet.dts for packet in container.demux(video=0) if packet.size]
+        else:
+            ticks = [frame.pts for frame in container.decode(video=0)]
+        return [round(at * container.streams.video[0].time_base * NS_PER_S) for at in ticks]
 
 
 def drain(reader: VideoSource, samples: list[Sample]) -> None:

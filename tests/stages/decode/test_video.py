@@ -14,6 +14,7 @@ import pytest
 from pipeline.clock import RealClock
 from pipeline.errors import Undecodable
 from pipeline.frame import Mode
+from pipeline.intake import Intake, Registered
 from pipeline.stage import Decoded, OpenContext
 from stages.capture.synthetic import read_frame_number
 from stages.capture.video import VideoOptions, VideoSource
@@ -81,6 +82,35 @@ def test_without_presentation_times_tickets_are_in_order(make_clip, name: str) -
     pictures = decoded(packets_of(make_clip(name, b_frames=2)))
     assert numbers(pictures) == list(range(30))
     assert [each.ticket for each in pictures] == list(range(100, 130))
+
+
+@pytest.mark.parametrize("b_frames", [0, 3])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.avi", "a.h264"])
+def test_the_engine_numbers_frames_as_they_are_shown(make_clip, name: str, b_frames: int) -> None:  # type: ignore[no-untyped-def]
+    """With the source's times, the engine's intake gives frame n the n-th picture, and loses none."""
+    registered: list[Registered] = []
+    intake = Intake("test", limit_ns=None, register=registered.append)
+    source = VideoSource(VideoOptions(url=str(make_clip(name, b_frames=b_frames))))
+    source.open(context(Mode.LOSSLESS))
+    decoder = opened(threads=2)
+    shown: list[tuple[int, int]] = []
+
+    def emerge(pictures: Sequence[Decoded]) -> None:
+        for each, number in zip(pictures, numbers(pictures), strict=True):
+            emerged = intake.emerged(each.ticket)
+            assert emerged.info is not None
+            assert not emerged.lost
+            shown.append((emerged.info.frame_id, number))
+
+    for sample in iter(source.read, None):
+        emerge(decoder.decode(sample.payload, intake.take(sample, 0)))
+    intake.flush()
+    emerge(decoder.flush())
+    source.close()
+    assert shown == [(number, number) for number in range(30)]
+    assert not intake.rest()
+    times = [each.info.pts_s for each in registered]
+    assert times == sorted(set(times))
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
@@ -216,6 +246,18 @@ def test_frame_threads_survive_broken_packets(make_clip) -> None:  # type: ignor
     whole = [each for each in pictures if each.ticket < 8 or each.ticket >= 20]
     assert numbers(whole) == [each.ticket for each in whole]
     assert len(whole) == 18
+
+
+def test_two_decoders_do_not_mix_their_tickets(make_clip) -> None:  # type: ignore[no-untyped-def]
+    """Streams decoded side by side with the same ticket numbers each get all their pictures."""
+    first, second = packets_of(make_clip("a.mp4", b_frames=2)), packets_of(make_clip("b.mp4"))
+    decoders, tickets = (opened(threads=4), opened(threads=1)), ([], [])  # type: ignore[var-annotated]
+    for ticket, pair in enumerate(zip(first, second, strict=True)):
+        for decoder, packet, got in zip(decoders, pair, tickets, strict=True):
+            got += [each.ticket for each in decoder.decode(packet, ticket)]
+    for decoder, got in zip(decoders, tickets, strict=True):
+        got += [each.ticket for each in decoder.flush()]
+        assert sorted(got) == list(range(30))
 
 
 def test_a_new_generation_starts_afresh(make_clip) -> None:  # type: ignore[no-untyped-def]
