@@ -249,15 +249,18 @@ def test_frame_threads_survive_broken_packets(make_clip) -> None:  # type: ignor
 
 
 def test_two_decoders_do_not_mix_their_tickets(make_clip) -> None:  # type: ignore[no-untyped-def]
-    """Streams decoded side by side with the same ticket numbers each get all their pictures."""
-    first, second = packets_of(make_clip("a.mp4", b_frames=2)), packets_of(make_clip("b.mp4"))
-    decoders, tickets = (opened(threads=4), opened(threads=1)), ([], [])  # type: ignore[var-annotated]
-    for ticket, pair in enumerate(zip(first, second, strict=True)):
-        for decoder, packet, got in zip(decoders, pair, tickets, strict=True):
-            got += [each.ticket for each in decoder.decode(packet, ticket)]
-    for decoder, got in zip(decoders, tickets, strict=True):
-        got += [each.ticket for each in decoder.flush()]
-        assert sorted(got) == list(range(30))
+    """Streams side by side with the same ticket numbers each get all their pictures, though one is ahead."""
+    slow, fast = packets_of(make_clip("a.mp4", b_frames=2)), packets_of(make_clip("b.mp4"))
+    slow_decoder, fast_decoder = opened(threads=4), opened(threads=1)
+    slow_tickets: list[int] = []
+    fast_tickets: list[int] = []
+    for ticket in range(30):
+        # Nothing is kept: what the fast decoder is done with is gone while the slow one still works on its own.
+        slow_tickets += [each.ticket for each in slow_decoder.decode(slow.pop(0), ticket)]
+        fast_tickets += [each.ticket for each in fast_decoder.decode(fast.pop(0), ticket)]
+    slow_tickets += [each.ticket for each in slow_decoder.flush()]
+    fast_tickets += [each.ticket for each in fast_decoder.flush()]
+    assert sorted(slow_tickets) == sorted(fast_tickets) == list(range(30))
 
 
 def test_a_new_generation_starts_afresh(make_clip) -> None:  # type: ignore[no-untyped-def]
