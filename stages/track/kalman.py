@@ -1,0 +1,123 @@
+"""A constant-velocity Kalman filter for boxes, all tracks at once.
+
+A box is four independent filters (centre x, centre y, width, height) of two states each (position in px, velocity in
+px/s), so that a 2 by 2 covariance is three numbers and no matrix is ever inverted. Motion between measurements is
+white-noise acceleration in continuous time (Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and
+Navigation, 2001, section 6.2.1): predicting over any split of a time span gives what one step gives.
+
+Noise is proportional to the box height, as in DeepSORT (Wojke et al., 2017), so that it means the same for near and
+far objects and for any picture size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+DoubleArray = NDArray[np.float64]
+
+MEASUREMENT_STD = np.array([0.05, 0.05, 0.05, 0.05])
+"""Detector noise of cx, cy, w, h in box heights; DeepSORT's 1/20."""
+BIRTH_VELOCITY_STD = np.array([3.0, 3.0, 0.5, 0.5])
+"""What is known of the velocity of an object seen once, box heights per second. A walker does 1, a car seen from the
+side 10: wide enough that the second measurement decides, not the prior."""
+ACCELERATION_DENSITY = np.array([0.5, 0.5, 0.1, 0.1]) ** 2
+"""Spectral density of the acceleration noise, box heights squared per second cubed: within one second the velocity
+wanders by its root, in box heights per second."""
+MIN_HEIGHT_PX = 1.0
+"""Noise of a flat box is that of one this high: never zero, so that no division is by zero."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Motion:
+    """Where N boxes are and how they move, each at the time of its own last measurement."""
+
+    position: DoubleArray
+    """(N, 4) cx, cy, w, h, px."""
+    velocity: DoubleArray
+    """(N, 4) px/s."""
+    position_var: DoubleArray
+    """(N, 4) px^2."""
+    covariance: DoubleArray
+    """(N, 4) between position and velocity, px^2/s."""
+    velocity_var: DoubleArray
+    """(N, 4) px^2/s^2."""
+    height: DoubleArray
+    """(N, 1) box height that the noise is proportional to, px; of the last measurement."""
+
+    def __len__(self) -> int:
+        return len(self.height)
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Motion:
+        """Return the chosen rows."""
+        return Motion(*(getattr(self, field.name)[rows] for field in fields(Motion)))
+
+    def concatenate(self, other: Motion) -> Motion:
+        """Return these rows, then the other's."""
+        return Motion(*(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(Motion)))
+
+
+def started(measured: DoubleArray) -> Motion:
+    """Return the motion of boxes that were seen once.
+
+    Args:
+        measured: (N, 4) cx, cy, w, h, px.
+
+    Returns:
+        Velocity 0 px/s with a wide prior.
+    """
+    height = np.maximum(measured[:, 3:4], MIN_HEIGHT_PX)
+    zeros = np.zeros_like(measured)
+    return Motion(
+        position=measured,
+        velocity=zeros,
+        position_var=(MEASUREMENT_STD * height) ** 2,
+        covariance=zeros,
+        velocity_var=(BIRTH_VELOCITY_STD * height) ** 2,
+        height=height,
+    )
+
+
+def predicted(motion: Motion, dt_s: DoubleArray) -> Motion:
+    """Return the motion after a time without measurements.
+
+    Args:
+        motion: N boxes.
+        dt_s: (N, 1) seconds, at least 0, one value a box.
+    """
+    noise = ACCELERATION_DENSITY * motion.height**2
+    velocity_noise = noise * dt_s
+    return Motion(
+        position=motion.position + motion.velocity * dt_s,
+        velocity=motion.velocity,
+        position_var=motion.position_var
+        + dt_s * (2 * motion.covariance + dt_s * (motion.velocity_var + velocity_noise / 3)),
+        covariance=motion.covariance + dt_s * (motion.velocity_var + velocity_noise / 2),
+        velocity_var=motion.velocity_var + velocity_noise,
+        height=motion.height,
+    )
+
+
+def corrected(motion: Motion, measured: DoubleArray) -> Motion:
+    """Return the motion after a measurement of every box.
+
+    Args:
+        motion: N boxes, predicted to the time of the measurement.
+        measured: (N, 4) cx, cy, w, h, px.
+    """
+    measured_var = (MEASUREMENT_STD * motion.height) ** 2
+    innovation = measured - motion.position
+    innovation_var = motion.position_var + measured_var
+    position_gain = motion.position_var / innovation_var
+    velocity_gain = motion.covariance / innovation_var
+    kept = measured_var / innovation_var
+    return Motion(
+        position=motion.position + position_gain * innovation,
+        velocity=motion.velocity + velocity_gain * innovation,
+        position_var=motion.position_var * kept,
+        covariance=motion.covariance * kept,
+        velocity_var=motion.velocity_var - velocity_gain * motion.covariance,
+        height=np.maximum(measured[:, 3:4], MIN_HEIGHT_PX),
+    )

@@ -1,0 +1,99 @@
+"""All tracks of one stream as a struct of arrays; every change makes a new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.payloads import FloatArray, IntArray, LongArray
+from stages.track import kalman
+from stages.track.kalman import DoubleArray, Motion
+
+_NS_PER_S = 1_000_000_000
+
+Rows = NDArray[np.intp] | NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Population:
+    """N tracks. Motion is kept at the time of each track's own last measurement, so waiting changes nothing."""
+
+    motion: Motion
+    track_ids: LongArray
+    """(N,)"""
+    class_ids: IntArray
+    """(N,)"""
+    scores: FloatArray
+    """(N,) of the last measurement."""
+    born_ns: LongArray
+    """(N,) capture time of the first measurement."""
+    measured_ns: LongArray
+    """(N,) capture time of the last measurement."""
+    confirmed: NDArray[np.bool_]
+    """(N,) whether the track was measured often enough to be believed."""
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+    def take(self, rows: Rows) -> Population:
+        """Return the chosen rows."""
+        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(Population) if f.name != "motion"}
+        return Population(motion=self.motion.take(rows), **arrays)
+
+    def concatenate(self, other: Population) -> Population:
+        """Return these rows, then the other's."""
+        arrays = {
+            f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)])
+            for f in fields(Population)
+            if f.name != "motion"
+        }
+        return Population(motion=self.motion.concatenate(other.motion), **arrays)
+
+    def motion_at(self, at_ns: int) -> Motion:
+        """Return the motion at one common time, not before any measurement."""
+        return kalman.predicted(self.motion, (at_ns - self.measured_ns)[:, None] / _NS_PER_S)
+
+
+def born(
+    measured: DoubleArray,
+    *,
+    first_id: int,
+    class_ids: IntArray,
+    scores: FloatArray,
+    at_ns: int,
+    confirmed: NDArray[np.bool_],
+) -> Population:
+    """Return new tracks with the ids first_id, first_id + 1, ...
+
+    Args:
+        measured: (N, 4) cx, cy, w, h, px.
+        first_id: id of the first row.
+        class_ids: (N,)
+        scores: (N,)
+        at_ns: capture time of the frame.
+        confirmed: (N,) which of them are believed at once.
+    """
+    count = len(measured)
+    return Population(
+        motion=kalman.started(measured),
+        track_ids=np.arange(first_id, first_id + count, dtype=np.int64),
+        class_ids=class_ids,
+        scores=scores,
+        born_ns=np.full(count, at_ns, dtype=np.int64),
+        measured_ns=np.full(count, at_ns, dtype=np.int64),
+        confirmed=confirmed,
+    )
+
+
+def nobody() -> Population:
+    """Return no tracks."""
+    return born(
+        np.zeros((0, 4)),
+        first_id=1,
+        class_ids=np.zeros(0, dtype=np.int32),
+        scores=np.zeros(0, dtype=np.float32),
+        at_ns=0,
+        confirmed=np.zeros(0, dtype=np.bool_),
+    )

@@ -1,0 +1,84 @@
+"""What the tracker knew after one frame, and where everything is at any later moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.boxes import xyxy_from_cxcywh
+from stages.payloads import Tracks
+from stages.track.kalman import DoubleArray
+from stages.track.population import Population
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The tracks after one measured frame. Immutable; `forecast` is pure."""
+
+    measured_ns: int
+    """Capture time of the frame."""
+    population: Population
+    """The tracks that an answer shows, motion at each one's own last measurement."""
+    horizon_ns: int
+    """How long after measured_ns a forecast is still said."""
+    class_names: tuple[str, ...]
+    image_size: tuple[int, int]
+
+    def forecast(self, at_ns: int) -> Tracks | None:
+        """Return the tracks moved by their velocities to another time.
+
+        Tracks that no longer touch the picture are left out. A track seen only once holds still.
+
+        Args:
+            at_ns: capture time of the frame that is asked about.
+
+        Returns:
+            Tracks with read-only arrays, length 0 when the scene is empty; None beyond the horizon.
+
+        Raises:
+            ValueError: at_ns is before the measurement.
+        """
+        if at_ns < self.measured_ns:
+            raise ValueError(f"at_ns {at_ns} is before the measurement at {self.measured_ns}")
+        if at_ns - self.measured_ns > self.horizon_ns:
+            return None
+        motion = self.population.motion_at(at_ns)
+        boxes = _corner_boxes(motion.position)
+        rows = np.flatnonzero(_touch(boxes, self.image_size))
+        population = self.population
+        tracks = Tracks(
+            boxes=boxes[rows].astype(np.float32),
+            scores=population.scores[rows],
+            class_ids=population.class_ids[rows],
+            track_ids=population.track_ids[rows],
+            velocities=xyxy_from_cxcywh(motion.velocity[rows]).astype(np.float32),
+            measured_ns=population.measured_ns[rows],
+            position_std=np.sqrt(motion.position_var[rows, :2].mean(axis=1)).astype(np.float32),
+            class_names=self.class_names,
+            image_size=self.image_size,
+        )
+        for array in (
+            tracks.boxes,
+            tracks.scores,
+            tracks.class_ids,
+            tracks.track_ids,
+            tracks.velocities,
+            tracks.measured_ns,
+            tracks.position_std,
+        ):
+            array.setflags(write=False)
+        return tracks
+
+
+def _corner_boxes(position: DoubleArray) -> DoubleArray:
+    """Return x1, y1, x2, y2 of cx, cy, w, h; sides that were forecast to vanish have length 0."""
+    sides = np.maximum(position[:, 2:], 0)
+    return np.concatenate([position[:, :2] - sides / 2, position[:, :2] + sides / 2], axis=1)
+
+
+def _touch(boxes: DoubleArray, image_size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return which boxes have any point inside the picture."""
+    inside = (boxes[:, 2:] > 0) & (boxes[:, :2] < np.array(image_size))
+    return np.asarray(inside.all(axis=1))
