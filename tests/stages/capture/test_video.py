@@ -316,3 +316,34 @@ def test_a_recording_cut_off_by_the_network_says_so(serve, read_all, caplog) -> 
     (record,) = caplog.records
     assert f"ended early: {len(samples)} of 795 frames" in record.getMessage()
     assert "secret" not in record.getMessage()
+
+
+def test_a_live_playlist_is_played_at_its_own_pace(serve, tmp_path: Path, clock) -> None:  # type: ignore[no-untyped-def]
+    """HLS segments arrive in bursts; their frames are released, and count as captured, as they are shown."""
+    with av.open(str(CLIP)) as clip, av.open(str(tmp_path / "live.m3u8"), "w", options={"hls_time": "2"}) as playlist:
+        copied = playlist.add_stream_from_template(clip.streams.video[0])
+        for packet in itertools.islice(clip.demux(video=0), 200):
+            packet.stream = copied
+            playlist.mux(packet)
+    (tmp_path / "live.m3u8").write_text((tmp_path / "live.m3u8").read_text().replace("#EXT-X-ENDLIST", ""))
+
+    def answer(connection: socket.socket) -> None:
+        name = connection.recv(4096).split()[1].decode().lstrip("/")
+        content = (tmp_path / name).read_bytes()
+        head = f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len(content)}\r\n\r\n"
+        connection.sendall(head.encode() + content)
+
+    reader = source(f"http://127.0.0.1:{serve(answer)}/live.m3u8")
+    reader.open(open_context(clock, mode=Mode.LIVE))
+    assert reader.live
+    begin_ns = clock.now
+    first_ns = None
+    for _ in range(30):
+        sample = reader.read()
+        assert sample is not None
+        first_ns = sample.pts_ns if first_ns is None else first_ns
+        assert sample.captured_ns == clock.now
+        assert sample.clock is CaptureClock.FILE
+        assert clock.now - begin_ns == sample.pts_ns - first_ns
+    reader.close()
+    assert clock.now - begin_ns > 2 * NS_PER_S
