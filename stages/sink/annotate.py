@@ -87,7 +87,7 @@ def _draw_tracks(picture: ByteArray, tracks: Tracks, *, dashed: bool, unit: floa
         else:
             cv2.rectangle(picture, (x1, y1), (x2, y2), colour, thickness)
         label = f"{class_name(tracks.class_names, class_id)} {track_id} {score:.2f}"
-        _draw_label(picture, label, (x1, y1, y2), colour, unit)
+        _draw_label(picture, label, (x1, y1), colour, unit)
 
 
 def _dashed_rectangle(
@@ -106,13 +106,9 @@ def _between(start: tuple[int, int], end: tuple[int, int], share: float) -> tupl
     return round(start[0] + (end[0] - start[0]) * share), round(start[1] + (end[1] - start[1]) * share)
 
 
-def _draw_label(picture: ByteArray, label: str, where: tuple[int, int, int], colour: Colour, unit: float) -> None:
-    """Write on a patch of the track's colour, above the box or, where the banner is, inside it.
-
-    Args:
-        where: left, top and bottom of the box.
-    """
-    left, top, _ = where
+def _draw_label(picture: ByteArray, label: str, corner: tuple[int, int], colour: Colour, unit: float) -> None:
+    """Write on a patch of the track's colour, above the box's top left corner or, where the banner is, below it."""
+    left, top = corner
     scale = 0.55 * unit
     thickness = 1 if unit < 1.5 else 2
     (text_width, text_height), below = cv2.getTextSize(label, _FONT, scale, thickness)
@@ -129,7 +125,7 @@ def _draw_label(picture: ByteArray, label: str, where: tuple[int, int, int], col
 
 def banner_height(picture: ByteArray) -> int:
     """Return the height of the banner at the top, pixels."""
-    return min(round(40 * _unit(picture)), picture.shape[0])
+    return int(min(round(40 * _unit(picture)), picture.shape[0]))
 
 
 def _draw_banner(picture: ByteArray, text: tuple[str, str], colour: Colour, unit: float) -> None:
