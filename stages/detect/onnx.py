@@ -1,0 +1,202 @@
+"""Runs a detector with onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from pipeline.errors import StageOpenError
+from pipeline.frame import FrameInfo, Mode
+from pipeline.stage import OpenContext, Options, Stage
+from stages.boxes import clip, image_boxes_from_model
+from stages.detect.facts import FamilyName, Signature, facts_for
+from stages.detect.families import Outputs
+from stages.detect.input import input_spec
+from stages.detect.names import coco_names, ids_of, read_names
+from stages.detect.nms import keep_best
+from stages.detect.readers import Raw
+from stages.detect.recognition import recognise
+from stages.detect.session import ProviderChoice, open_session, provider_in_use, signature_of
+from stages.detect.store import default_cache, find_model
+from stages.payloads import Detections, InputSpec, ModelInput
+
+LOW_SCORE = 0.1
+"""Boxes below `min_score` are kept down to here: they do not start a track, but they can continue one (ByteTrack, Zhang
+et al. 2022, section 3, which uses the same value)."""
+
+
+class DetectOptions(Options):
+    """Settings of the detector."""
+
+    model: str = Field(default="yolov3-tiny", description="Name (framepace models list) or path of an ONNX file.")
+    provider: ProviderChoice = Field(default="auto", description="Where it runs.")
+    input_size: int | str | None = Field(
+        default=None, description="Pixels, or WIDTHxHEIGHT; the model's own if absent."
+    )
+    classes: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="Names of the only classes to report; all if absent."
+    )
+    min_score: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.3, description="Lowest score that counts by itself. Boxes down to 0.1 go on to the tracker too."
+    )
+    iou_threshold: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.5, description="Of two boxes of one class that overlap by more than this, the better one stays."
+    )
+    agnostic_nms: bool = Field(default=False, description="Let boxes of different classes replace each other too.")
+    threads: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        default=None, description="Processor threads of one run; for this machine and mode if absent."
+    )
+    family: FamilyName | None = Field(default=None, description="How to read the outputs; recognised if absent.")
+    names: str | None = Field(default=None, description="File of class names, one a line; the model's own if absent.")
+    cache: str | None = Field(default=None, description="Folder of pulled models; the user's cache folder if absent.")
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+class OnnxDetector(Stage):
+    """Finds objects in a picture.
+
+    Comes in: a ModelInput as `input_spec` asks for. Goes out: Detections in source-picture pixels, best first, cut to
+    the picture, down to a score of LOW_SCORE (or `min_score`, if that is lower). Kept between frames: nothing but the
+    session. A frame on which the model fails, or gives what is not a number, raises; it never becomes an empty result.
+    """
+
+    accepts = ModelInput
+    produces = Detections
+    options_type = DetectOptions
+    stateless = True
+    detector = True
+
+    def __init__(self, options: DetectOptions) -> None:
+        self._options = options
+        self._floor = min(LOW_SCORE, options.min_score)
+        self._model: _Loaded | None = None
+        self._threads = 0
+
+    def open(self, context: OpenContext) -> None:
+        options = self._options
+        cache = Path(options.cache).expanduser() if options.cache else default_cache()
+        path = find_model(options.model, cache)
+        self._threads = options.threads or threads_for(context.mode, context.cores)
+        session = open_session(path, provider=options.provider, threads=self._threads, cores=context.cores)
+        self._model = _Loaded(options, path, session)
+
+    def close(self) -> None:
+        self._model = None
+
+    @property
+    def input_spec(self) -> InputSpec | None:
+        return None if self._model is None else self._model.spec
+
+    def warm(self) -> None:
+        model = self._opened()
+        spec = model.spec
+        shape = (spec.height_px, spec.width_px, 3) if spec.layout == "NHWC" else (3, spec.height_px, spec.width_px)
+        model.run(np.full((1, *shape), spec.pad_value, dtype=spec.dtype))
+
+    def describe(self) -> dict[str, str | int | float | None]:
+        model = self._opened()
+        spec = model.spec
+        return {
+            "model": self._options.model,
+            "family": model.family.name,
+            "provider": provider_in_use(model.session),
+            "input": f"{spec.width_px}x{spec.height_px} {spec.dtype} {spec.layout}",
+            "threads": self._threads,
+        }
+
+    def process(self, payload: object, info: FrameInfo) -> Detections:
+        assert isinstance(payload, ModelInput)
+        model = self._opened()
+        raw = model.read(payload.tensor, self._floor)
+        chosen = self._keep(raw, model)
+        in_image = image_boxes_from_model(raw.boxes[chosen], payload.image_from_model)
+        boxes = clip(in_image, *payload.image_size).astype(np.float32)
+        if not np.isfinite(boxes).all():
+            raise ArithmeticError("the model gave boxes that are not numbers")
+        # What the model saw wholly in the border of the letterbox has no area left.
+        inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        chosen = chosen[inside]
+        return Detections(boxes[inside], raw.scores[chosen], raw.class_ids[chosen], model.names, payload.image_size)
+
+    def _keep(self, raw: Raw, model: _Loaded) -> NDArray[np.int64]:
+        """Return the places of the boxes to report, best first."""
+        places = np.arange(len(raw.scores))
+        if model.wanted is not None:
+            places = places[np.isin(raw.class_ids, model.wanted)]
+        if not model.family.overlapping:
+            return places[np.argsort(-raw.scores[places], kind="stable")]
+        class_ids = raw.class_ids[places]
+        if self._options.agnostic_nms:
+            class_ids = np.zeros_like(class_ids)
+        kept = keep_best(raw.boxes[places], raw.scores[places], class_ids, iou_threshold=self._options.iou_threshold)
+        return places[kept]
+
+    def _opened(self) -> _Loaded:
+        assert self._model is not None, "the stage is not open"
+        return self._model
+
+
+class _Loaded:
+    """A session, and everything that was found out about its model. Safe to use from several threads."""
+
+    def __init__(self, options: DetectOptions, path: Path, session: ort.InferenceSession) -> None:
+        self.session = session
+        self._signature = signature_of(session)
+        said = facts_for(path, self._signature)
+        written = read_names(Path(options.names)) if options.names else None
+        said = said.model_copy(
+            update={key: value for key, value in (("family", options.family), ("names", written)) if value}
+        )
+        self.family = recognise(self._signature, said, options.model)
+        facts = said.over(self.family.usual)
+        self.spec = input_spec(options.input_size, self._signature, facts, options.model)
+        self.names = facts.names or (coco_names() if self.family.classes in (None, len(coco_names())) else ())
+        self.wanted = None if options.classes is None else ids_of(options.classes, self.names)
+        self._extra = _extra_inputs(self._signature, (self.spec.width_px, self.spec.height_px), options.model)
+
+    def read(self, tensor: NDArray[np.generic], floor: float) -> Raw:
+        """Return what the model says about one picture, from the score `floor` on."""
+        return self.family.read(Outputs(self.run(tensor), floor, (self.spec.width_px, self.spec.height_px)))
+
+    def run(self, tensor: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
+        """Return the outputs for one picture (1, ...) by name, without the batch axis."""
+        picture = self._signature.picture
+        feeds = {picture.name: tensor if len(picture.shape) == 4 else tensor[0], **self._extra}
+        values = self.session.run(None, feeds)
+        if self.family.batched:
+            values = [value[0] for value in values]
+        return {output.name: value for output, value in zip(self._signature.outputs, values, strict=True)}
+
+
+def threads_for(mode: Mode, cores: int) -> int:
+    """Return how many processor threads one run of the model gets.
+
+    Live: all but one core, which decoding and publishing need. Lossless: one, because the engine runs as many frames at
+    once as there are cores, which does more per second than many threads on one frame.
+    """
+    return max(1, cores - 1) if mode is Mode.LIVE else 1
+
+
+def _extra_inputs(signature: Signature, size: tuple[int, int], model: str) -> dict[str, NDArray[np.generic]]:
+    """Return the values of inputs besides the picture.
+
+    Known is one: the (1, 2) width and height in whose pixels RT-DETR and D-FINE give boxes (`orig_target_sizes`). Being
+    told the model's own size, they answer in model pixels, as everybody else.
+    """
+    others = [tensor for tensor in signature.inputs if tensor.name != signature.picture.name]
+    for other in others:
+        if other.shape not in ((1, 2), (None, 2)) or other.dtype not in _SIZE_DTYPES:
+            raise StageOpenError(model, f"it needs an input that is not understood: {other} {other.dtype}")
+    return {other.name: np.array([size], dtype=_SIZE_DTYPES[other.dtype]) for other in others}
+
+
+_SIZE_DTYPES = {"tensor(int64)": "int64", "tensor(int32)": "int32", "tensor(float)": "float32"}
