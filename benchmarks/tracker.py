@@ -91,7 +91,10 @@ def clip_scenes(truth_path: Path, detections_path: Path, rate: float) -> Iterato
     """Give the clip at its own rate, with other time stamps, and with frames missing."""
     truth = read_mot(truth_path)
     detections = read_mot(detections_path, len(truth))
-    size = (int(max(b.boxes[:, 2].max(initial=1) for b in truth)), int(max(b.boxes[:, 3].max(initial=1) for b in truth)))
+    size = (
+        int(max(b.boxes[:, 2].max(initial=1) for b in truth)),
+        int(max(b.boxes[:, 3].max(initial=1) for b in truth)),
+    )
     for shown in (rate, 10.0, 30.0):
         yield Scene(f"clip at {shown:g} fps", shown, size, np.arange(len(truth)) / shown, detections, truth)
     for share in (0.3, 0.6):
@@ -135,7 +138,12 @@ def synthetic_scene(kind: str, rate: float, *, seed: int = 0, duration_s: float 
 
 
 def _objects(
-    random: np.random.Generator, count: int, height: tuple[int, int], speed: float, size: tuple[int, int], duration: float
+    random: np.random.Generator,
+    count: int,
+    height: tuple[int, int],
+    speed: float,
+    size: tuple[int, int],
+    duration: float,
 ) -> list[dict[str, float]]:
     """Return objects that enter at a side, cross the picture with a swaying speed, and are replaced when gone."""
     objects = []

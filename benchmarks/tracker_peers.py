@@ -1,4 +1,4 @@
-"""Run one tracker of the PyPI package `trackers` over detections; called by benchmarks/tracker.py in the peers' own venv.
+"""Run one tracker of the PyPI package `trackers` over detections; called by benchmarks/tracker.py in its own venv.
 
 Usage: python tracker_peers.py NAME FRAME_RATE < detections.json > tracks.json
 

@@ -158,7 +158,7 @@ class Stage(Part):
         """Run once with made-up input of the exact shape. Called on the stage's thread before any frame."""
 
     def describe(self) -> dict[str, str | int | float | None]:
-        """Return facts for the report (model, provider in use, ...), valid after open."""
+        """Return facts for the report (model, provider in use, ...), valid after open, and still after close."""
         return {}
 
     @abstractmethod

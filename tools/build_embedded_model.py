@@ -137,9 +137,7 @@ class DarknetConverter:
     def _maxpool(self, section: Section, name: str, tensor: str, channels: int, stride: int) -> tuple[str, int, int]:
         size, step = int(section["size"]), int(section["stride"])
         pads = [0, 0, 1, 1] if step == 1 else [0] * 4  # Darknet pads right and bottom
-        tensor = self.node(
-            "MaxPool", [tensor], f"{name}.pool", kernel_shape=[size] * 2, strides=[step] * 2, pads=pads
-        )
+        tensor = self.node("MaxPool", [tensor], f"{name}.pool", kernel_shape=[size] * 2, strides=[step] * 2, pads=pads)
         return tensor, channels, stride * step
 
     def _upsample(self, section: Section, name: str, tensor: str, channels: int, stride: int) -> tuple[str, int, int]:

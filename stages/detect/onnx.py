@@ -79,15 +79,23 @@ class OnnxDetector(Stage):
         self._options = options
         self._floor = min(LOW_SCORE, options.min_score)
         self._model: _Loaded | None = None
-        self._threads = 0
+        self._facts: dict[str, str | int | float | None] = {}
 
     def open(self, context: OpenContext) -> None:
         options = self._options
         cache = Path(options.cache).expanduser() if options.cache else default_cache()
         path = find_model(options.model, cache)
-        self._threads = options.threads or threads_for(context.mode, context.cores)
-        session = open_session(path, provider=options.provider, threads=self._threads, cores=context.cores)
-        self._model = _Loaded(options, path, session)
+        threads = options.threads or threads_for(context.mode, context.cores)
+        session = open_session(path, provider=options.provider, threads=threads, cores=context.cores)
+        model = _Loaded(options, path, session)
+        self._model = model
+        self._facts = {
+            "model": options.model,
+            "family": model.family.name,
+            "provider": provider_in_use(session),
+            "input": f"{model.spec.width_px}x{model.spec.height_px} {model.spec.dtype} {model.spec.layout}",
+            "threads": threads,
+        }
 
     def close(self) -> None:
         self._model = None
@@ -103,15 +111,7 @@ class OnnxDetector(Stage):
         model.run(np.full((1, *shape), spec.pad_value, dtype=spec.dtype))
 
     def describe(self) -> dict[str, str | int | float | None]:
-        model = self._opened()
-        spec = model.spec
-        return {
-            "model": self._options.model,
-            "family": model.family.name,
-            "provider": provider_in_use(model.session),
-            "input": f"{spec.width_px}x{spec.height_px} {spec.dtype} {spec.layout}",
-            "threads": self._threads,
-        }
+        return self._facts
 
     def process(self, payload: object, info: FrameInfo) -> Detections:
         assert isinstance(payload, ModelInput)

@@ -11,17 +11,17 @@ from stages.boxes import BoxArray, iou_matrix
 IndexArray = NDArray[np.intp]
 
 
-def grown(boxes: BoxArray, margin: float) -> BoxArray:
-    """Return boxes grown on every side by a share of their own width and height (Yang et al., 2023, buffered IoU)."""
-    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0) * margin
-    return np.concatenate([boxes[:, :2] - sides, boxes[:, 2:] + sides], axis=1)
+MARGIN = 0.1
+"""Boxes are compared after growing by this share of their sides on every side: an object that moved by more than its
+width, or whose forecast is a little off, still overlaps itself (Yang et al., Hard to Track Objects, WACV 2023)."""
 
 
 def similarity_matrix(
     first: BoxArray, second: BoxArray, first_classes: NDArray[np.int32], second_classes: NDArray[np.int32]
 ) -> BoxArray:
-    """Return the (N, M) IoU of every pair, 0 between different classes."""
-    return np.asarray(iou_matrix(first, second) * (first_classes[:, None] == second_classes[None, :]))
+    """Return the (N, M) IoU of every pair of boxes grown by MARGIN, 0 between different classes."""
+    same_class = first_classes[:, None] == second_classes[None, :]
+    return np.asarray(iou_matrix(_grown(first), _grown(second)) * same_class)
 
 
 def paired(similarity: BoxArray, threshold: float) -> tuple[IndexArray, IndexArray]:
@@ -40,3 +40,8 @@ def paired(similarity: BoxArray, threshold: float) -> tuple[IndexArray, IndexArr
     rows, columns = linear_sum_assignment(gain, maximize=True)
     good = gain[rows, columns] > 0
     return rows[good], columns[good]
+
+
+def _grown(boxes: BoxArray) -> BoxArray:
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0) * MARGIN
+    return np.concatenate([boxes[:, :2] - sides, boxes[:, 2:] + sides], axis=1)

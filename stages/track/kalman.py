@@ -6,7 +6,11 @@ white-noise acceleration in continuous time (Bar-Shalom, Li, Kirubarajan, Estima
 Navigation, 2001, section 6.2.1): predicting over any split of a time span gives what one step gives.
 
 Noise is proportional to the box height, as in DeepSORT (Wojke et al., 2017), so that it means the same for near and
-far objects and for any picture size.
+far objects and for any picture size. How sharply an object turns and brakes is not known beforehand (a walker, a car,
+a clip with wrong time stamps), so every track learns it: its `agility` grows while measurements lie further from their
+forecasts than the forecasts admit, and falls while they lie nearer (innovation-based adaptive estimation, Mehra 1970).
+
+The figures below were chosen with benchmarks/tracker.py, on a plateau common to all its scenes and frame rates.
 """
 
 from __future__ import annotations
@@ -23,9 +27,15 @@ MEASUREMENT_STD = np.array([0.05, 0.05, 0.05, 0.05])
 BIRTH_VELOCITY_STD = np.array([3.0, 3.0, 0.5, 0.5])
 """What is known of the velocity of an object seen once, box heights per second. A walker does 1, a car seen from the
 side 10: wide enough that the second measurement decides, not the prior."""
-ACCELERATION_DENSITY = np.array([0.5, 0.5, 0.1, 0.1]) ** 2
-"""Spectral density of the acceleration noise, box heights squared per second cubed: within one second the velocity
-wanders by its root, in box heights per second."""
+ACCELERATION_DENSITY = np.array([0.03, 0.03, 0.0012, 0.0012])
+"""Spectral density of the acceleration noise at agility 1, box heights squared per second cubed: within one second a
+centre's velocity wanders by the root, 0.17 heights per second, as a walker's does."""
+MAX_AGILITY = 60.0
+"""Largest factor on ACCELERATION_DENSITY; the least is 1."""
+AGILITY_RATE = 0.2
+"""Share of a normalised innovation's excess that goes into the logarithm of the agility, per measurement."""
+MAX_EXCESS = 3.0
+"""No single measurement counts for more: one bad box, or a swap in a crowd, is not a change of manner."""
 MIN_HEIGHT_PX = 1.0
 """Noise of a flat box is that of one this high: never zero, so that no division is by zero."""
 
@@ -46,6 +56,8 @@ class Motion:
     """(N, 4) px^2/s^2."""
     height: DoubleArray
     """(N, 1) box height that the noise is proportional to, px; of the last measurement."""
+    agility: DoubleArray
+    """(N, 1) factor on ACCELERATION_DENSITY, 1..MAX_AGILITY."""
 
     def __len__(self) -> int:
         return len(self.height)
@@ -59,11 +71,12 @@ class Motion:
         return Motion(*(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(Motion)))
 
 
-def started(measured: DoubleArray) -> Motion:
+def started(measured: DoubleArray, agility: float = 1.0) -> Motion:
     """Return the motion of boxes that were seen once.
 
     Args:
         measured: (N, 4) cx, cy, w, h, px.
+        agility: what they are taken to have, 1..MAX_AGILITY.
 
     Returns:
         Velocity 0 px/s with a wide prior.
@@ -77,6 +90,7 @@ def started(measured: DoubleArray) -> Motion:
         covariance=zeros,
         velocity_var=(BIRTH_VELOCITY_STD * height) ** 2,
         height=height,
+        agility=np.full_like(height, agility),
     )
 
 
@@ -87,7 +101,7 @@ def predicted(motion: Motion, dt_s: DoubleArray) -> Motion:
         motion: N boxes.
         dt_s: (N, 1) seconds, at least 0, one value a box.
     """
-    noise = ACCELERATION_DENSITY * motion.height**2
+    noise = ACCELERATION_DENSITY * motion.agility * motion.height**2
     velocity_noise = noise * dt_s
     return Motion(
         position=motion.position + motion.velocity * dt_s,
@@ -97,6 +111,7 @@ def predicted(motion: Motion, dt_s: DoubleArray) -> Motion:
         covariance=motion.covariance + dt_s * (motion.velocity_var + velocity_noise / 2),
         velocity_var=motion.velocity_var + velocity_noise,
         height=motion.height,
+        agility=motion.agility,
     )
 
 
@@ -120,4 +135,14 @@ def corrected(motion: Motion, measured: DoubleArray) -> Motion:
         covariance=motion.covariance * kept,
         velocity_var=motion.velocity_var - velocity_gain * motion.covariance,
         height=np.maximum(measured[:, 3:4], MIN_HEIGHT_PX),
+        agility=_learned(motion.agility, innovation[:, :2] ** 2 / innovation_var[:, :2]),
     )
+
+
+def _learned(agility: DoubleArray, normalised: DoubleArray) -> DoubleArray:
+    """Return the (N, 1) agility after squared innovations of cx and cy, (N, 2), in units of their variance.
+
+    Their mean is 1 when the agility is right.
+    """
+    excess = np.minimum(normalised.mean(axis=1, keepdims=True) - 1, MAX_EXCESS)
+    return np.asarray(np.clip(agility * np.exp(AGILITY_RATE * excess), 1, MAX_AGILITY))

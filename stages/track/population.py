@@ -64,6 +64,7 @@ def born(
     scores: FloatArray,
     at_ns: int,
     confirmed: NDArray[np.bool_],
+    agility: float = 1.0,
 ) -> Population:
     """Return new tracks with the ids first_id, first_id + 1, ...
 
@@ -74,10 +75,11 @@ def born(
         scores: (N,)
         at_ns: capture time of the frame.
         confirmed: (N,) which of them are believed at once.
+        agility: of their motion, see kalman.
     """
     count = len(measured)
     return Population(
-        motion=kalman.started(measured),
+        motion=kalman.started(measured, agility),
         track_ids=np.arange(first_id, first_id + count, dtype=np.int64),
         class_ids=class_ids,
         scores=scores,

@@ -1,7 +1,8 @@
 """Follows objects over time: two-stage association by score over a constant-velocity Kalman filter.
 
 The association is that of ByteTrack (Zhang et al., ECCV 2022): first the confident boxes find their tracks, then the
-doubtful boxes, mostly half-hidden objects, may keep a track alive but never start one.
+doubtful boxes, mostly half-hidden objects, may keep a track alive but never start one. All times are capture times,
+so that frames may come at any rate and any of them may be missing.
 """
 
 from __future__ import annotations
@@ -9,45 +10,55 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.frame import FrameInfo
 from pipeline.stage import Forecaster, Options, Stage
 from pipeline.units import Duration
-from stages.boxes import xyxy_from_cxcywh
+from stages.boxes import BoxArray, xyxy_from_cxcywh
 from stages.payloads import Detections
 from stages.track import kalman
-from stages.track.association import paired, similarity_matrix
+from stages.track.association import IndexArray, paired, similarity_matrix
 from stages.track.kalman import DoubleArray
-from stages.track.population import born, nobody
+from stages.track.population import Population, born, nobody
 from stages.track.snapshot import Snapshot
+
+UNCONFIRMED_LOST_NS = 500_000_000
+"""A track that was seen once only, without confidence, and not again for this long is taken for a false alarm."""
+MAX_COORDINATE_PX = 1e6
+"""Boxes beyond are taken for garbage, like those that are not finite."""
 
 
 class TrackerOptions(Options):
     """Settings of the tracker."""
 
     min_score: float = Field(default=0.3, ge=0, le=1)
-    """Boxes from this score up start tracks and are associated first."""
+    """Boxes from this score up start tracks, and are associated first."""
     low_score: float = Field(default=0.1, ge=0, le=1)
     """Boxes from this score up to min_score may keep a track alive; those below are ignored."""
-    horizon: Duration = 500_000_000
-    """How long after a measurement a forecast is still said."""
-    max_lost: Duration = 3_000_000_000
-    """How long a track that is not measured is kept to be found again."""
-    coast: Duration = 0
-    """How long a track that the newest measured frame did not see is still shown."""
-    min_iou: float = Field(default=0.2, ge=0, le=1)
+    sure_score: float = Field(default=0.5, ge=0, le=1)
+    """A new track from this score up is shown at once, one below when it is measured a second time."""
+    min_iou: float = Field(default=0.1, ge=0, le=1)
     """Least overlap of a confident box with the forecast of its track."""
     min_iou_low: float = Field(default=0.5, ge=0, le=1)
     """The same for a doubtful box."""
+    horizon: Duration = 500_000_000
+    """How long after a measured frame a forecast is still said."""
+    max_lost: Duration = 3_000_000_000
+    """How long a track that is not measured is kept, unseen, to be found again under its id."""
 
 
 class Tracker(Stage):
-    """Detections in, a Snapshot of all tracks out.
+    """Detections in, a Snapshot of the tracks that this frame measured out.
 
-    Keeps between frames: all tracks seen within `max_lost`, the next id, and the time of the last frame. A frame that
-    is not newer than the last one raises ValueError and changes nothing. Detections without boxes are a measurement:
-    the scene is empty. Boxes with numbers that are not finite are ignored.
+    Keeps between frames: all tracks measured within `max_lost`, the next id (from 1, never used twice), and the time
+    of the last frame. A frame that is not newer than the last one raises ValueError and changes nothing. No boxes is
+    a measurement too: the scene is empty. Boxes that are not finite or absurdly far away are ignored. The picture
+    may change its size at any time.
+
+    A track that the newest measured frame did not see is not shown, though kept: showing it for 200 ms longer costs
+    2 to 13 points of MOTA on a clip at 7 to 30 fps, and gains nothing in HOTA.
     """
 
     accepts = Detections
@@ -69,52 +80,70 @@ class Tracker(Stage):
         assert isinstance(payload, Detections)
         at_ns = info.captured_ns
         if self._last_ns is not None and at_ns <= self._last_ns:
-            raise ValueError(
-                f"frame {info.frame_id} at {at_ns} ns is not newer than the last one at {self._last_ns} ns"
-            )
-        options = self._options
-        tracks = self._tracks.take(at_ns - self._tracks.measured_ns <= options.max_lost)
+            raise ValueError(f"frame {info.frame_id} at {at_ns} ns is not newer than the last, at {self._last_ns} ns")
+        seen = self._step(payload, at_ns)
+        self._last_ns = at_ns
+        return Snapshot(
+            measured_ns=at_ns,
+            population=seen.take(seen.confirmed),
+            horizon_ns=self._options.horizon,
+            class_names=payload.class_names,
+            image_size=payload.image_size,
+        )
+
+    def _step(self, detections: Detections, at_ns: int) -> Population:
+        """Bring the tracks to a new frame; return those that it measured."""
+        tracks = self._tracks.take(self._alive(at_ns))
         moved = tracks.motion_at(at_ns)
-        boxes = payload.boxes.astype(np.float64)
-        usable = np.isfinite(boxes).all(axis=1)
-        high = np.flatnonzero(usable & (payload.scores >= options.min_score))
-        low = np.flatnonzero(usable & (payload.scores >= options.low_score) & (payload.scores < options.min_score))
-        similarity = similarity_matrix(xyxy_from_cxcywh(moved.position), boxes, tracks.class_ids, payload.class_ids)
-        rows, columns = paired(similarity[:, high], options.min_iou)
-        columns = high[columns]
-        free = np.setdiff1d(np.arange(len(tracks)), rows)
-        low_rows, low_columns = paired(similarity[np.ix_(free, low)], options.min_iou_low)
-        rows = np.concatenate([rows, free[low_rows]])
-        columns = np.concatenate([columns, low[low_columns]])
+        boxes = detections.boxes.astype(np.float64)
+        high, low = self._split(boxes, detections.scores)
+        similarity = similarity_matrix(xyxy_from_cxcywh(moved.position), boxes, tracks.class_ids, detections.class_ids)
+        rows, columns = self._associated(similarity, high, low)
         measured = _cxcywh(boxes)
-        updated = tracks.take(rows)
-        updated = replace(
-            updated,
+        known = replace(
+            tracks.take(rows),
             motion=kalman.corrected(moved.take(rows), measured[columns]),
-            scores=payload.scores[columns].astype(np.float32),
+            scores=detections.scores[columns],
             measured_ns=np.full(len(rows), at_ns, dtype=np.int64),
             confirmed=np.ones(len(rows), dtype=np.bool_),
         )
-        missed = tracks.take(np.setdiff1d(np.arange(len(tracks)), rows))
         new = np.setdiff1d(high, columns)
-        fresh = born(
-            measured[new],
-            first_id=self._next_id,
-            class_ids=payload.class_ids[new].astype(np.int32),
-            scores=payload.scores[new].astype(np.float32),
-            at_ns=at_ns,
-            confirmed=np.ones(len(new), dtype=np.bool_),
-        )
-        self._tracks = updated.concatenate(missed).concatenate(fresh)
+        seen = known.concatenate(self._born(measured[new], detections, new, at_ns))
+        self._tracks = seen.concatenate(tracks.take(np.setdiff1d(np.arange(len(tracks)), rows)))
         self._next_id += len(new)
-        self._last_ns = at_ns
-        shown = self._tracks.take(at_ns - self._tracks.measured_ns <= options.coast)
-        return Snapshot(
-            measured_ns=at_ns,
-            population=shown,
-            horizon_ns=options.horizon,
-            class_names=payload.class_names,
-            image_size=payload.image_size,
+        return seen
+
+    def _alive(self, at_ns: int) -> NDArray[np.bool_]:
+        """Return which tracks are still worth looking for."""
+        max_lost = self._options.max_lost
+        limit_ns = np.where(self._tracks.confirmed, max_lost, min(max_lost, UNCONFIRMED_LOST_NS))
+        return np.asarray(at_ns - self._tracks.measured_ns <= limit_ns)
+
+    def _split(self, boxes: DoubleArray, scores: NDArray[np.float32]) -> tuple[IndexArray, IndexArray]:
+        """Return the confident and the doubtful detections."""
+        usable = (np.abs(boxes) <= MAX_COORDINATE_PX).all(axis=1)
+        confident = scores >= self._options.min_score
+        doubtful = ~confident & (scores >= self._options.low_score)
+        return np.flatnonzero(usable & confident), np.flatnonzero(usable & doubtful)
+
+    def _associated(self, similarity: BoxArray, high: IndexArray, low: IndexArray) -> tuple[IndexArray, IndexArray]:
+        """Return which track (row) was measured by which detection (column)."""
+        rows, columns = paired(similarity[:, high], self._options.min_iou)
+        free = np.setdiff1d(np.arange(len(similarity)), rows)
+        low_rows, low_columns = paired(similarity[np.ix_(free, low)], self._options.min_iou_low)
+        return np.concatenate([rows, free[low_rows]]), np.concatenate([high[columns], low[low_columns]])
+
+    def _born(self, measured: DoubleArray, detections: Detections, new: IndexArray, at_ns: int) -> Population:
+        """Return new tracks, as agile as those around them (geometric mean), since one scene moves in one manner."""
+        agility = self._tracks.motion.agility
+        return born(
+            measured,
+            first_id=self._next_id,
+            class_ids=detections.class_ids[new],
+            scores=detections.scores[new],
+            at_ns=at_ns,
+            confirmed=detections.scores[new] >= self._options.sure_score,
+            agility=float(np.exp(np.log(agility).mean())) if len(agility) else 1.0,
         )
 
 
