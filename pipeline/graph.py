@@ -164,11 +164,11 @@ class Graph:
         problems = []
         owners: dict[str, str] = {}
         for name, part in self._parts.items():
-            resource = part.resource if isinstance(part, Sink) else None
+            resource = part.resource
             if resource is None:
                 continue
             if resource in owners:
-                problems.append(Problem(f"graph.{name}", f"writes to {resource}, as {owners[resource]} does already"))
+                problems.append(Problem(name, f"cannot have {resource}, which is in use by {owners[resource]}"))
             owners[resource] = name
         return problems
 

@@ -82,6 +82,14 @@ class Part(ABC):
             raise ValueError("takes no argument")
         return {}
 
+    @property
+    def resource(self) -> str | None:
+        """What a sink writes to, or a source reads from, and no sink may write to at the same time.
+
+        `file:/abs/path`, `port:127.0.0.1:8765`; known before open.
+        """
+        return None
+
     def open(self, context: OpenContext) -> None:
         """Acquire what is needed (files, sockets, models); raise OpenError when that fails."""
 
@@ -178,11 +186,6 @@ class Sink(Part):
 
     wants_pictures: ClassVar[bool] = False
     """Whether answers must carry the decoded picture."""
-
-    @property
-    def resource(self) -> str | None:
-        """What nobody else may write to at the same time (`file:/abs/path`, `port:127.0.0.1:8765`)."""
-        return None
 
     @abstractmethod
     def write(self, answer: Answer, *, gap: int) -> None:

@@ -6,6 +6,7 @@ configuration, 3 the source or the model could not be opened.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import sys
@@ -14,7 +15,6 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from pipeline.cli.options import Flags
@@ -34,7 +34,6 @@ class Exit(IntEnum):
 app = typer.Typer(
     name="framepace",
     help="Real-time video inference that answers every frame by its deadline.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -49,7 +48,7 @@ Deadline = Annotated[str | None, typer.Option(help="Live: capture to answer, suc
 Model = Annotated[str | None, typer.Option(help="Name of a model (framepace models list) or path of an ONNX file.")]
 Provider = Annotated[str | None, typer.Option(help="auto, cpu, cuda or tensorrt.")]
 Classes = Annotated[str | None, typer.Option(help="Only these classes, such as person,car.")]
-MinScore = Annotated[float | None, typer.Option(help="Lowest score that starts a track, 0 to 1.")]
+MinScore = Annotated[float | None, typer.Option(help="Lowest score that starts a track, 0 to 1.", min=0, max=1)]
 Pace = Annotated[str | None, typer.Option(help="Play a file as a live camera: pts, a rate in fps, or none.")]
 Start = Annotated[str | None, typer.Option(help="Begin at this time of a recording, such as 10s.")]
 Duration = Annotated[str | None, typer.Option(help="Stop after this much of the stream, such as 10s.")]
@@ -171,7 +170,7 @@ def _add_registered_commands() -> None:
 def main() -> NoReturn:
     """Run the command line and exit."""
     _add_registered_commands()
-    code = call(lambda: app(standalone_mode=False))
+    code = call(lambda: app(sys.argv[1:] or ["--help"], standalone_mode=False))
     sys.stdout.flush()
     sys.stderr.flush()
     # A thread left behind in a blocked library call must not keep the process; everything is written by now.
@@ -182,11 +181,11 @@ def call(command: Callable[[], object]) -> int:
     """Call a command; print each problem in one line and return the exit code."""
     try:
         result = command()
-    except click.exceptions.Exit as leave:
+    except typer.Exit as leave:
         return leave.exit_code
-    except click.Abort:
+    except typer.Abort:
         return Exit.DONE
-    except click.ClickException as error:
+    except typer.TyperException as error:
         return _fail(error.format_message(), Exit.USAGE)
     except ConfigError as error:
         for problem in error.problems:
@@ -204,9 +203,6 @@ def call(command: Callable[[], object]) -> int:
 
 
 def _fail(message: str, code: Exit) -> int:
-    line = " ".join(message.split())
-    try:
-        sys.stderr.write(f"framepace: {line}\n")
-    except OSError:
-        return code
+    with contextlib.suppress(OSError):  # nobody may be there to read it
+        sys.stderr.write(f"framepace: {' '.join(message.split())}\n")
     return code

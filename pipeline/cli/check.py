@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.cli.options import Flags, config_from_flags, overrides_from_flags
+from dataclasses import replace
+
+from pipeline.cli.options import Flags, built_from_flags
 from pipeline.cli.run import execute, make_console, set_up_logging
 from pipeline.cli.summary import print_summary
-from pipeline.config.build import build
 from pipeline.errors import ConfigError
 from pipeline.report import Report
 from pipeline.units import parse_duration_ns
@@ -17,9 +18,8 @@ def check_command(flags: Flags, duration: str) -> int:
         limit_ns = parse_duration_ns(duration)
     except ValueError as error:
         raise ConfigError.one("--duration", str(error)) from error
-    config = config_from_flags(flags).model_copy(update={"sinks": [], "report": None})
-    overrides = overrides_from_flags(flags)
-    built = build(config, overrides)
+    _, built = built_from_flags(flags)
+    built = replace(built, plan=replace(built.plan, sinks=()))
     console = make_console()
     set_up_logging(console, quiet=False)
     _, report = execute(built, console, quiet=False, limit_ns=limit_ns)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.config.build import Built, Overrides, build
-from pipeline.config.load import parse, read_yaml
+from pipeline.config.build import Built, Overrides, build, part_problems
+from pipeline.config.load import parse, read_yaml, salvaged
 from pipeline.config.model import RunConfig
 from pipeline.errors import ConfigError
 
@@ -35,8 +35,12 @@ class Flags:
     quiet: bool | None = None
 
 
-def config_from_flags(flags: Flags) -> RunConfig:
-    """Return the typed configuration; raises ConfigError."""
+def raw_from_flags(flags: Flags) -> dict[str, object]:
+    """Return the configuration as written, in the file and, above it, on the command line.
+
+    Raises:
+        ConfigError: there is no source, or the file cannot be read.
+    """
     raw = read_yaml(flags.config) if flags.config is not None else {}
     if flags.source is not None:
         raw["source"] = flags.source
@@ -51,7 +55,7 @@ def config_from_flags(flags: Flags) -> RunConfig:
         "quiet": flags.quiet,
         "sinks": flags.sinks or None,
     }
-    return parse(raw | {key: value for key, value in plain.items() if value is not None})
+    return raw | _said(plain)
 
 
 def overrides_from_flags(flags: Flags) -> Overrides:
@@ -72,9 +76,18 @@ def overrides_from_flags(flags: Flags) -> Overrides:
 
 
 def built_from_flags(flags: Flags) -> tuple[RunConfig, Built]:
-    """Return the configuration and the checked plan; raises ConfigError."""
-    config = config_from_flags(flags)
-    return config, build(config, overrides_from_flags(flags))
+    """Return the configuration and the checked plan.
+
+    Raises:
+        ConfigError: with every problem, also of the parts.
+    """
+    raw = raw_from_flags(flags)
+    overrides = overrides_from_flags(flags)
+    try:
+        config = parse(raw)
+    except ConfigError as error:
+        raise ConfigError([*error.problems, *part_problems(salvaged(raw), overrides)]) from None
+    return config, build(config, overrides)
 
 
 def _said(options: Mapping[str, object]) -> dict[str, object]:

@@ -20,6 +20,7 @@ from pipeline.cli.summary import print_summary
 from pipeline.clock import NS_PER_S
 from pipeline.config.build import Built
 from pipeline.errors import ConfigError
+from pipeline.graph import Plan
 from pipeline.report import Report
 from pipeline.run import Run
 
@@ -35,7 +36,7 @@ def run_command(flags: Flags) -> int:
         PipelineError: it could not start.
     """
     config, built = built_from_flags(flags)
-    report_file = _reserve_report(config.report)
+    report_file = _reserve_report(config.report, built.plan)
     console = make_console()
     set_up_logging(console, quiet=config.quiet)
     run, report = execute(built, console, quiet=config.quiet)
@@ -107,13 +108,17 @@ def _quiet_collector() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _reserve_report(path: str | None) -> Path | None:
+def _reserve_report(path: str | None, plan: Plan) -> Path | None:
     """Return the report's path; raise ConfigError now if it cannot be written later."""
     if path is None:
         return None
     file = Path(path)
     if file.is_dir():
         raise ConfigError.one("--report", f"{path} is a directory; give a file")
+    parts = [("source", plan.source), *plan.sinks]
+    user = next((name for name, part in parts if part.resource == f"file:{file.resolve()}"), None)
+    if user is not None:
+        raise ConfigError.one("--report", f"{path} is in use by {user}")
     if not file.parent.is_dir():
         raise ConfigError.one("--report", f"{file.parent} does not exist")
     if not os.access(file if file.exists() else file.parent, os.W_OK):

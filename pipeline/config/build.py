@@ -58,6 +58,11 @@ def build(config: RunConfig, overrides: Overrides | None = None) -> Built:
     return builder.build()
 
 
+def part_problems(config: RunConfig, overrides: Overrides) -> list[Problem]:
+    """Return what is wrong with the parts of a salvaged configuration. No I/O."""
+    return _Builder(config, overrides).problems()
+
+
 def source_part(text: str) -> PartConfig:
     """Return the source that a SOURCE text names: `KIND:REST` for a registered kind, else a video.
 
@@ -97,6 +102,12 @@ class _Builder:
         self._config = config
         self._overrides = overrides
         self._problems: list[Problem] = []
+
+    def problems(self) -> list[Problem]:
+        source = self._source() if self._config.source else None
+        self._stages(source)
+        self._sinks()
+        return self._problems
 
     def build(self) -> Built:
         source = self._source()
@@ -140,20 +151,20 @@ class _Builder:
         if options is None:
             return None
         source = make(kind, options)
-        if self._config.mode is Mode.LIVE and not source.live and "pace" in kind.options_type.model_fields:
+        if self._config.mode == "live" and not source.live and "pace" in kind.options_type.model_fields:
             source = make(kind, options.model_copy(update={"pace": "pts"}))
         return source
 
     def _mode(self, source: Source | None) -> Mode:
-        wanted = self._config.mode
         live = source is not None and source.live
-        if wanted == "auto":
+        if self._config.mode == "auto":
             return Mode.LIVE if live else Mode.LOSSLESS
+        wanted = Mode(self._config.mode)
         if wanted is Mode.LOSSLESS and live:
             self._say("$.mode", "a live source cannot be lossless; leave out --pace, or use mode live")
         if wanted is Mode.LIVE and source is not None and not live:
             self._say("$.mode", "this source cannot be played live")
-        return Mode(wanted)
+        return wanted
 
     def _decoder(self, source: Source) -> Decoder | None:
         written = self._config.decode

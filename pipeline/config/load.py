@@ -12,8 +12,6 @@ from pipeline.config.model import PartConfig, RunConfig
 from pipeline.config.problems import problems_from
 from pipeline.errors import ConfigError
 
-_DETECTORS = ("detect",)
-
 
 def read_yaml(path: Path) -> dict[str, object]:
     """Return the mapping in a YAML file.
@@ -47,6 +45,22 @@ def parse(raw: Mapping[str, object]) -> RunConfig:
         return RunConfig.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(problems_from(error, RunConfig)) from error
+
+
+def salvaged(raw: Mapping[str, object]) -> RunConfig:
+    """Return what is well-formed in a configuration that is not, so that the rest can be checked too.
+
+    Returns:
+        A configuration with defaults in place of what is wrong or missing; its source is empty text then.
+    """
+    good: dict[str, object] = {"source": ""}
+    for key, value in raw.items():
+        try:
+            RunConfig.model_validate(good | {key: value})
+        except ValidationError:
+            continue
+        good[key] = value
+    return RunConfig.model_validate(good)
 
 
 def as_part(item: str | PartConfig) -> PartConfig:

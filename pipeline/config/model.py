@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
-from pipeline.frame import Mode
 from pipeline.units import Duration
 
 
@@ -49,7 +48,7 @@ class RunConfig(_Section):
     stream: Annotated[str, Field(min_length=1, max_length=100)] = Field(
         default="cam0", description="Name of the stream in every result."
     )
-    mode: Literal["auto"] | Mode = Field(
+    mode: Literal["auto", "live", "lossless"] = Field(
         default="auto", description="`auto`: live for cameras and paced files, lossless for recordings."
     )
     deadline: Annotated[Duration, Field(ge=5 * NS_PER_MS, le=60 * NS_PER_S)] = Field(

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from pipeline.errors import Problem
 from pipeline.registry import near
 
-_UNION_TAG = re.compile(r"^(str|int|float|bool|Mode|PartConfig|(function|lax|constrained|nullable)-.*|literal\[.*)$")
+_UNION_TAG = re.compile(r"^(str|int|float|bool|PartConfig|(function|lax|constrained|nullable)-.*|literal\[.*)$")
 """Names that pydantic puts into a location for the members of a union; people did not write them."""
 
 
@@ -49,13 +49,10 @@ def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
     if details["type"] == "missing":
         return "is missing"
     message = details["msg"].removeprefix("Value error, ")
-    shown = _shown(details["input"])
-    return message if shown in message else f"{message}, not {shown}"
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    shown = repr(details["input"])
+    if shown in message or "://" in shown:  # a URL may hold a password
+        return message
+    return f"{message}, not {shown if len(shown) <= 60 else shown[:57] + '...'}"
 
 
 def _allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -107,6 +108,10 @@ class VideoSource(Source):
     def options_from_spec(cls, spec: str) -> dict[str, object]:
         parse_target(spec)
         return {"url": spec}
+
+    @property
+    def resource(self) -> str | None:
+        return f"file:{os.path.realpath(self._target.address)}" if self._target.kind is TargetKind.FILE else None
 
     @property
     def live(self) -> bool:

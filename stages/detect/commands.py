@@ -15,7 +15,7 @@ from stages.detect.store import KNOWN, default_cache, find_model, known_model
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-app = typer.Typer(help="List and fetch models.", no_args_is_help=True)
+app = typer.Typer(help="List and fetch models.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model, as `framepace models list` shows them.")]
 Cache = Annotated[
