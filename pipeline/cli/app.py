@@ -169,6 +169,7 @@ def _add_registered_commands() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    sys.path.append(os.getcwd())  # for `module:Class` of a user's own file; last, so that it hides nothing
     _add_registered_commands()
     code = call(lambda: app(sys.argv[1:] or ["--help"], standalone_mode=False))
     sys.stdout.flush()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.config.build import Built, Overrides, build, part_problems
+from pipeline.config.build import Built, Overrides, build, part_problems, source_part
 from pipeline.config.load import parse, read_yaml, salvaged
 from pipeline.config.model import RunConfig
 from pipeline.errors import ConfigError
@@ -43,7 +43,7 @@ def raw_from_flags(flags: Flags) -> dict[str, object]:
     """
     raw = read_yaml(flags.config) if flags.config is not None else {}
     if flags.source is not None:
-        raw["source"] = flags.source
+        raw["source"] = _source_over(raw.get("source"), flags.source)
     if "source" not in raw:
         raise ConfigError.one("SOURCE", "is missing; give a file, a URL, webcam:0, or --config with a source")
     plain = {
@@ -88,6 +88,17 @@ def built_from_flags(flags: Flags) -> tuple[RunConfig, Built]:
     except ConfigError as error:
         raise ConfigError([*error.problems, *part_problems(salvaged(raw), overrides)]) from None
     return config, build(config, overrides)
+
+
+def _source_over(written: object, text: str) -> object:
+    """Return the source of the flag, with the file's other settings of a source of that kind."""
+    try:
+        part = source_part(text)
+    except ConfigError:
+        return text  # said again, with all other problems, when parts are made
+    if isinstance(written, Mapping) and written.get("kind") == part.kind:
+        return {**written, **part.options}
+    return text
 
 
 def _said(options: Mapping[str, object]) -> dict[str, object]:

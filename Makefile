@@ -1,0 +1,48 @@
+# make demo and make test set everything up themselves, in .venv; make clean takes it away again.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+USED := $(VENV)/.set-up
+DEVELOPED := $(VENV)/.set-up-dev
+OUT := demo_output
+
+.PHONY: demo test lint system-packages clean
+
+demo: $(USED)
+	@mkdir -p $(OUT)
+	$(BIN)/framepace run sample_videos/pedestrians.mp4 --mode live --deadline 100ms \
+	    --sink video:$(OUT)/pedestrians.mp4 --sink jsonl:$(OUT)/pedestrians.jsonl --report $(OUT)/report.json $(DEMO)
+	@echo
+	@echo "Look at   $(OUT)/pedestrians.mp4     what it saw: solid boxes are fresh, dashed ones forecast"
+	@echo "          $(OUT)/pedestrians.jsonl   one result record a frame"
+	@echo "          $(OUT)/report.json         where every frame went"
+
+test: $(DEVELOPED)
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(DEVELOPED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# What the wheels expect of a bare Debian or Ubuntu: opencv-python wants libGL and GLib.
+system-packages:
+	apt-get update
+	apt-get install --yes --no-install-recommends python3-venv libgl1 libglib2.0-0
+
+$(USED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "framepace needs Python 3.11 or later; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -c 'import cv2' || \
+	    { echo "A system library is missing; on Debian and Ubuntu: sudo make system-packages"; exit 2; }
+	@touch $@
+
+$(DEVELOPED): $(USED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
