@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
@@ -23,7 +24,7 @@ class Packet:
 
     data: av.Packet[av.VideoStream]
     codec: av.VideoCodecContext
-    """Parameters for a decoder (name, extradata, size); the decoder stage makes its own context from them."""
+    """The stream's own decoder, not opened yet; the decoder stage sets it up, and nobody else touches it."""
     generation: int
     """Counts the times that the source was opened; a new number means: start the decoder afresh."""
     preroll: tuple[av.Packet[av.VideoStream], ...] = ()
@@ -83,7 +84,9 @@ class Picture:
 
     def _converted(self) -> ByteArray:
         assert self.video is not None
-        return self.video.to_ndarray(format="bgr24")  # type: ignore[return-value]  # PyAV types it as Any dtype
+        # A converter of its own, since the frame's is shared, and sinks convert one picture at the same time.
+        frame = VideoReformatter().reformat(self.video, format="bgr24", threads=1)
+        return frame.to_ndarray()  # type: ignore[return-value]  # PyAV types it as Any dtype
 
 
 @dataclass(frozen=True, slots=True)
