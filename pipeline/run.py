@@ -106,18 +106,23 @@ class Run:
 
     # Life cycle
 
-    def start(self) -> None:
+    def start(self, *, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Open stages, source and sinks, and start every thread.
+
+        Args:
+            cancelled: asked while the source is waited for; when it says yes, the run is over before it began.
 
         Raises:
             OpenError: of the first part that could not be opened; whatever was opened is closed again.
         """
         self._started_ns = self._clock.now_ns()
         try:
-            self._open_all()
+            self._open_all(cancelled)
         except BaseException:
             self._close_parts(self._opened)
             raise
+        if self._stopping.is_set:
+            return
         for delivery in self._deliveries:
             self._sink_threads.append(self._thread(delivery.name, delivery.run))
         for name, work in [*self._engine.workers(), ("capture", self._capture)]:
@@ -218,7 +223,7 @@ class Run:
             downstream=downstream,
         )
 
-    def _open_all(self) -> None:
+    def _open_all(self, cancelled: Callable[[], bool]) -> None:
         """Open the stages from the last to the first, while the source is being opened; then the sinks.
 
         Sinks come last, so that nothing is written when something else cannot be opened.
@@ -235,8 +240,12 @@ class Run:
         finally:
             while opener.is_alive():  # every source bounds its own opening
                 opener.join(_POLL_NS / NS_PER_S)
+                if cancelled():
+                    self.stop()
                 if self._stopping.is_set:
                     break
+        if self._stopping.is_set:
+            return
         if source_error:
             raise source_error[0]
         if self._settings.mode is Mode.LOSSLESS:
@@ -264,7 +273,6 @@ class Run:
                 errors.append(error)
                 return
             if self._stopping.wait(self._settings.backoff.delay_ns(attempt)):
-                errors.append(SourceOpenError("source", "stopped before it could be opened"))
                 return
             attempt += 1
 
@@ -308,17 +316,18 @@ class Run:
     def _shut_down(self) -> None:
         self._stopping.set()
         self._engine.close()
-        if self._settings.mode is Mode.LOSSLESS:
-            self._end_deliveries()  # the publisher may be waiting for a sink
-        self._stuck += self._join(self._workers, WORK_STOP_NS)
+        busy = self._join(self._workers, WORK_STOP_NS // 2)
+        if busy and self._settings.mode is Mode.LOSSLESS:
+            self._end_deliveries()  # the publisher waits for a sink that does not go on
+        self._stuck += self._join(self._workers, WORK_STOP_NS // 2)
         self._ledger.abandon_open()
         self._end_deliveries()
         self._join(self._sink_threads, SINK_STOP_NS)
         for delivery in self._deliveries:
             delivery.link.close()
         self._stuck += self._join(self._sink_threads, CLOSE_NS)
-        busy = {name.removeprefix("framepace ") for name in self._stuck}
-        parts = [part for name, part in self._named_parts() if not any(name in thread for thread in busy)]
+        stuck = {name.removeprefix("framepace ") for name in self._stuck}
+        parts = [part for name, part in self._named_parts() if not any(name in thread for thread in stuck)]
         closer = self._thread("close", functools.partial(self._close_parts, parts))
         self._stuck += self._join([closer], CLOSE_NS)
 

@@ -67,7 +67,7 @@ def execute(built: Built, console: Console, *, quiet: bool, limit_ns: int | None
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     run = Run(built.plan, built.settings)
     with _stop_signals() as asked, _quiet_collector():
-        run.start()
+        run.start(cancelled=lambda: bool(asked))
         total = built.plan.source.total_frames
         with StatusDisplay(console, built.settings.mode, total) as status:
             while not run.wait(_TICK_NS):

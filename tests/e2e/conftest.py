@@ -1,0 +1,67 @@
+"""Drives the real program as a user does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("framepace")
+PROJECT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def framepace(tmp_path: Path) -> Callable[..., Done]:
+    """Run a command in an empty folder and return what it did."""
+
+    def run(*arguments: object, timeout_s: float = 60) -> Done:
+        command = [str(PROGRAM), *map(str, arguments)]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a command in an empty folder; it is killed at the end of the test if it still runs."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: object, **options: object) -> subprocess.Popen[str]:
+        command = [str(PROGRAM), *map(str, arguments)]
+        settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        process = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, text=True, **settings)
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def pedestrians() -> Path:
+    """The shipped clip: 795 frames, 768x576, 10 fps."""
+    return PROJECT / "sample_videos" / "pedestrians.mp4"
