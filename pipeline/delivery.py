@@ -37,6 +37,7 @@ class Delivery:
         self._last_frame = -1
         self._written = 0
         self._skipped_after_failure = 0
+        self._skipped_after_end = 0
         self._failure: str | None = None
         self._details: dict[str, int] = {}
 
@@ -44,6 +45,16 @@ class Delivery:
     def failure(self) -> str | None:
         """Why the sink stopped early; None if it did not."""
         return self._failure
+
+    def offer(self, answer: Answer) -> None:
+        """Hand an answer over; on the publisher's thread.
+
+        A queue that was shut, because its sink would not go on while the run was being stopped, counts a skip.
+        """
+        try:
+            self.link.wait_put(answer)
+        except LinkClosed:
+            self._skipped_after_end += 1
 
     def run(self) -> None:
         """Write until the link ends or is closed, then close the sink. Runs on the sink's thread."""
@@ -63,7 +74,7 @@ class Delivery:
         """Return the report's part."""
         return SinkReport(
             written=self._written,
-            skipped=self.link.statistics().dropped + self._skipped_after_failure,
+            skipped=self.link.statistics().dropped + self._skipped_after_failure + self._skipped_after_end,
             failed=self._failure,
             details=self._details if self._failure is not None else self.sink.statistics(),
         )

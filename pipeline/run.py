@@ -309,7 +309,7 @@ class Run:
         if self._on_answer is not None:
             self._on_answer(answer)
         for delivery in self._deliveries:
-            delivery.link.wait_put(answer)  # live: drops its oldest instead of waiting
+            delivery.offer(answer)  # live: drops the oldest instead of waiting
 
     # Stopping
 
