@@ -95,8 +95,9 @@ class Tracker(Stage):
         """Bring the tracks to a new frame; return those that it measured."""
         tracks = self._tracks.take(self._alive(at_ns))
         moved = tracks.motion_at(at_ns)
+        detections = _usable(detections)
         boxes = detections.boxes.astype(np.float64)
-        high, low = self._split(boxes, detections.scores)
+        high, low = self._split(detections.scores)
         similarity = similarity_matrix(xyxy_from_cxcywh(moved.position), boxes, tracks.class_ids, detections.class_ids)
         rows, columns = self._associated(similarity, high, low)
         measured = _cxcywh(boxes)
@@ -119,12 +120,11 @@ class Tracker(Stage):
         limit_ns = np.where(self._tracks.confirmed, max_lost, min(max_lost, UNCONFIRMED_LOST_NS))
         return np.asarray(at_ns - self._tracks.measured_ns <= limit_ns)
 
-    def _split(self, boxes: DoubleArray, scores: NDArray[np.float32]) -> tuple[IndexArray, IndexArray]:
+    def _split(self, scores: NDArray[np.float32]) -> tuple[IndexArray, IndexArray]:
         """Return the confident and the doubtful detections."""
-        usable = (np.abs(boxes) <= MAX_COORDINATE_PX).all(axis=1)
         confident = scores >= self._options.min_score
         doubtful = ~confident & (scores >= self._options.low_score)
-        return np.flatnonzero(usable & confident), np.flatnonzero(usable & doubtful)
+        return np.flatnonzero(confident), np.flatnonzero(doubtful)
 
     def _associated(self, similarity: BoxArray, high: IndexArray, low: IndexArray) -> tuple[IndexArray, IndexArray]:
         """Return which track (row) was measured by which detection (column)."""
@@ -145,6 +145,17 @@ class Tracker(Stage):
             confirmed=detections.scores[new] >= self._options.sure_score,
             agility=float(np.exp(np.log(agility).mean())) if len(agility) else 1.0,
         )
+
+
+def _usable(detections: Detections) -> Detections:
+    """Return the detections without the boxes that are not finite or absurdly far away."""
+    usable = (np.abs(detections.boxes) <= MAX_COORDINATE_PX).all(axis=1)
+    return replace(
+        detections,
+        boxes=detections.boxes[usable],
+        scores=detections.scores[usable],
+        class_ids=detections.class_ids[usable],
+    )
 
 
 def _cxcywh(boxes: DoubleArray) -> DoubleArray:
