@@ -19,7 +19,9 @@ from pipeline.stage import OpenContext, Options, Sink
 class FileOptions(Options):
     """Settings of a sink that writes one file."""
 
-    path: str = Field(min_length=1, description="The file; an existing one is replaced when the run starts.")
+    path: str = Field(
+        min_length=1, pattern=r"^[^\x00]+$", description="The file; an existing one is replaced when the run starts."
+    )
 
 
 class OutputFile:
@@ -34,11 +36,13 @@ class OutputFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        _check(Path(path))
         try:
+            _check(Path(path))
             # Without O_NONBLOCK, opening a named pipe that nobody reads would wait for ever.
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC
             self._fd = os.open(path, flags, 0o666)
+        except SinkOpenError:
+            raise
         except OSError as error:
             why = "is a named pipe that nobody reads" if error.errno == errno.ENXIO else (error.strerror or str(error))
             raise SinkOpenError(path, why) from error
@@ -90,6 +94,7 @@ def _check(path: Path) -> None:
 
     Raises:
         SinkOpenError: it cannot.
+        OSError: not even that can be found out.
     """
     if path.is_dir():
         raise SinkOpenError(str(path), "is a directory; give a file")
