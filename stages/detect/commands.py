@@ -1,6 +1,6 @@
 """`framepace models`: lists the models that have names, and fetches those that are not in the package.
 
-Part of the command line: it prints, and FRAMEPACE_CACHE is read here and nowhere else.
+Part of the command line: it prints.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stages.detect.store import KNOWN, default_cache, find_model, known_model
+from stages.detect.store import KNOWN, FileState, KnownModel, default_cache, find_model, known_model
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -20,9 +20,7 @@ app = typer.Typer(help="List and fetch models.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model, as `framepace models list` shows them.")]
 Cache = Annotated[
     Path | None,
-    typer.Option(
-        "--cache", envvar="FRAMEPACE_CACHE", help="Folder for pulled models; the user's cache folder if not given."
-    ),
+    typer.Option("--cache", help="Folder for pulled models; else FRAMEPACE_CACHE, else the user's cache folder."),
 ]
 
 
@@ -31,9 +29,8 @@ def list_models(*, cache: Cache = None) -> None:
     """Show the models that have names, and whether they are here."""
     folder = cache or default_cache()
     for model in KNOWN.values():
-        state = "embedded" if model.url is None else "pulled" if model.is_here(folder) else "not pulled"
         size_mb = f"{model.size_bytes / 1e6:.1f} MB"
-        typer.echo(f"{model.name:12} {state:10} {size_mb:>9}  {model.summary}; {model.licence}")
+        typer.echo(f"{model.name:12} {_state(model, folder):10} {size_mb:>9}  {model.summary}; {model.licence}")
 
 
 @app.command("pull")
@@ -54,8 +51,18 @@ def pull_model(name: Name, *, cache: Cache = None) -> None:
 
 @app.command("path")
 def print_path(name: Name, *, cache: Cache = None) -> None:
-    """Print where a model is; exit code 3 if it has not been pulled."""
+    """Print where a model is; exit code 3 if it has not been pulled, or is damaged."""
     typer.echo(find_model(known_model(name).name, cache or default_cache()))
+
+
+def _state(model: KnownModel, cache: Path) -> str:
+    match model.state(cache):
+        case FileState.MISSING:
+            return "missing" if model.url is None else "not pulled"
+        case FileState.DAMAGED:
+            return "damaged"
+        case FileState.WHOLE:
+            return "embedded" if model.url is None else "pulled"
 
 
 def _progress() -> Progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from pipeline.errors import StageOpenError
-from stages.detect.store import KnownModel
+from stages.detect.store import FileState, KnownModel, hash_of, whole_file
 
 Progress = Callable[[int], None]
 """Called with the number of bytes that are here by now."""
@@ -44,7 +43,9 @@ def pull(model: KnownModel, cache: Path, *, on_progress: Progress = lambda _: No
     target = model.path(cache)
     part = target.with_name(target.name + ".part")
     try:
-        if model.url is None or (target.is_file() and _hash_of(target) == model.sha256):
+        if model.url is None:
+            return whole_file(model, cache)
+        if model.state(cache) is FileState.WHOLE:
             return target
         cache.mkdir(parents=True, exist_ok=True)
         _complete(model, part, on_progress)
@@ -61,11 +62,11 @@ def _complete(model: KnownModel, part: Path, on_progress: Progress) -> None:
         part.unlink()
         begun = 0
     _fetch(model, part, on_progress)
-    digest = _hash_of(part)
+    digest = hash_of(part)
     if digest != model.sha256 and begun:
         part.unlink()
         _fetch(model, part, on_progress)
-        digest = _hash_of(part)
+        digest = hash_of(part)
     if digest != model.sha256:
         part.unlink()
         why = f"{model.url} gave a file with sha256 {digest}, not {model.sha256}; it was deleted"
@@ -74,7 +75,7 @@ def _complete(model: KnownModel, part: Path, on_progress: Progress) -> None:
 
 def _fetch(model: KnownModel, part: Path, on_progress: Progress) -> None:
     """Append to `part` until it is whole."""
-    with httpx.Client(follow_redirects=True, timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"}) as client:
+    with _client(model) as client:
         for attempt in range(1, _ATTEMPTS + 1):
             before = _size_of(part)
             if before == model.size_bytes:
@@ -85,6 +86,14 @@ def _fetch(model: KnownModel, part: Path, on_progress: Progress) -> None:
                 now = _size_of(part)
                 if attempt == _ATTEMPTS or now <= before:
                     raise StageOpenError(model.name, _broken_off(model, now, error)) from error
+
+
+def _client(model: KnownModel) -> httpx.Client:
+    try:
+        return httpx.Client(follow_redirects=True, timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"})
+    except (OSError, ValueError, httpx.InvalidURL) as error:
+        why = f"the environment's settings of proxies or certificates (HTTPS_PROXY, SSL_CERT_FILE) are wrong: {error}"
+        raise StageOpenError(model.name, why) from error
 
 
 def _fetch_rest(client: httpx.Client, model: KnownModel, part: Path, on_progress: Progress) -> None:
@@ -101,23 +110,29 @@ def _fetch_rest(client: httpx.Client, model: KnownModel, part: Path, on_progress
                 raise StageOpenError(model.name, f"{model.url} sent another part of the file than was asked for")
             with part.open("r+b" if start else "wb") as file:
                 file.seek(start)
-                _write(response, file.write, start, model, on_progress)
+                here = _write(response, file.write, start, model, on_progress)
+            if here > model.size_bytes:
+                part.unlink()
+                why = f"{model.url} sends more than the {model.size_bytes} bytes of this model; it was deleted"
+                raise StageOpenError(model.name, why)
     except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.UnsupportedProtocol) as error:
         raise StageOpenError(model.name, f"{model.url} cannot be fetched: {error}") from error
 
 
 def _write(
     response: httpx.Response, write: Callable[[bytes], object], start: int, model: KnownModel, on_progress: Progress
-) -> None:
+) -> int:
+    """Write what comes until the file is whole, or longer than it may be; return how long it is now."""
     here = start
     for chunk in response.iter_raw(_CHUNK_BYTES):
+        write(chunk)
         here += len(chunk)
         if here > model.size_bytes:
-            raise StageOpenError(model.name, f"{model.url} sends more than the {model.size_bytes} bytes of this model")
-        write(chunk)
+            break
         on_progress(here)
     if here < model.size_bytes:
         raise _Broken("the server ended it early")
+    return here
 
 
 def _start_of(response: httpx.Response) -> int:
@@ -142,8 +157,3 @@ def _broken_off(model: KnownModel, here: int, error: Exception) -> str:
 
 def _size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _hash_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -117,11 +117,11 @@ class OnnxDetector(Stage):
         assert isinstance(payload, ModelInput)
         model = self._opened()
         raw = model.read(payload.tensor, self._floor)
+        if not np.isfinite(raw.boxes).all():
+            raise ArithmeticError("the model gave boxes that are not numbers")
         chosen = self._keep(raw, model)
         in_image = image_boxes_from_model(raw.boxes[chosen], payload.image_from_model)
         boxes = clip(in_image, *payload.image_size).astype(np.float32)
-        if not np.isfinite(boxes).all():
-            raise ArithmeticError("the model gave boxes that are not numbers")
         # What the model saw wholly in the border of the letterbox has no area left.
         inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         chosen = chosen[inside]
@@ -194,9 +194,10 @@ def _extra_inputs(signature: Signature, size: tuple[int, int], model: str) -> di
     """
     others = [tensor for tensor in signature.inputs if tensor.name != signature.picture.name]
     for other in others:
-        if other.shape not in ((1, 2), (None, 2)) or other.dtype not in _SIZE_DTYPES:
+        # Whole numbers: PaddleDetection's `scale_factor` has the same shape, in floats, and means something else.
+        if len(others) > 1 or other.shape not in ((1, 2), (None, 2)) or other.dtype not in _SIZE_DTYPES:
             raise StageOpenError(model, f"it needs an input that is not understood: {other} {other.dtype}")
     return {other.name: np.array([size], dtype=_SIZE_DTYPES[other.dtype]) for other in others}
 
 
-_SIZE_DTYPES = {"tensor(int64)": "int64", "tensor(int32)": "int32", "tensor(float)": "float32"}
+_SIZE_DTYPES = {"tensor(int64)": "int64", "tensor(int32)": "int32"}

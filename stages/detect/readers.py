@@ -2,6 +2,7 @@
 
 Every reader takes the arrays of one picture and the lowest score that matters, and returns the boxes that reach it in
 model-input pixels. Scores that are not numbers raise ArithmeticError: a model that broke down is not an empty scene.
+Boxes are handed on as they are, also where they are not numbers.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def read_yolox(rows: Array, floor: float, size: Size) -> Raw:
         raise ArithmeticError(f"the model gave {len(values)} predictions, not the {len(cells)} of YOLOX at this size")
     chosen, scores, class_ids = _by_objectness(values, floor)
     centres = (values[chosen, :2] + cells[chosen]) * strides[chosen]
-    sides = np.exp(values[chosen, 2:4]) * strides[chosen]
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and so no box
+        sides = np.exp(values[chosen, 2:4]) * strides[chosen]
     return Raw(_corners(np.concatenate([centres, sides], axis=1)), scores, class_ids)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 
 import platformdirs
@@ -15,6 +18,15 @@ DATA = Path(__file__).resolve().parent / "data"
 """What the package itself brings along."""
 
 _YOLOX_RELEASE = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/"
+
+
+class FileState(Enum):
+    """What became of a known model's file."""
+
+    MISSING = auto()
+    DAMAGED = auto()
+    """It is there, but is not the file that it should be."""
+    WHOLE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +48,20 @@ class KnownModel:
         """Return where its file is, or will be once pulled."""
         return (DATA if self.url is None else cache) / self.file
 
-    def is_here(self, cache: Path) -> bool:
-        """Whether its file is there to be used."""
-        return self.path(cache).is_file()
+    def state(self, cache: Path) -> FileState:
+        """Return whether its file is there to be used; reads all of it.
+
+        Raises:
+            StageOpenError: it is there and cannot be read.
+        """
+        path = self.path(cache)
+        try:
+            if not path.is_file():
+                return FileState.MISSING
+            whole = path.stat().st_size == self.size_bytes and hash_of(path) == self.sha256
+        except OSError as error:
+            raise StageOpenError(str(path), f"cannot be read: {error.strerror}") from error
+        return FileState.WHOLE if whole else FileState.DAMAGED
 
 
 def _yolox(size: str, input_px: int, size_bytes: int, sha256: str) -> KnownModel:
@@ -68,8 +91,12 @@ KNOWN = {
 
 
 def default_cache() -> Path:
-    """Return the folder for pulled models: `framepace/models` where this user's system keeps caches."""
-    return Path(platformdirs.user_cache_path("framepace")) / "models"
+    """Return the folder for pulled models: FRAMEPACE_CACHE, else `framepace/models` among the user's caches.
+
+    Read here, like the place of the user's caches, so that a run finds what `framepace models pull` has fetched.
+    """
+    chosen = os.environ.get("FRAMEPACE_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_path("framepace")) / "models"
 
 
 def known_model(name: str) -> KnownModel:
@@ -88,15 +115,11 @@ def find_model(model: str, cache: Path) -> Path:
     """Return the file that a user means by a name or a path.
 
     Raises:
-        StageOpenError: it is not there; says what would be right.
+        StageOpenError: it is not there, or a known model's file has changed; says what would be right.
     """
     known = KNOWN.get(model)
     if known is not None:
-        if known.is_here(cache):
-            return known.path(cache)
-        if known.url is None:
-            raise StageOpenError(model, f"{known.path(cache)} is missing; install framepace again")
-        raise StageOpenError(model, f"has not been pulled to {cache}; run: framepace models pull {model}")
+        return whole_file(known, cache)
     path = Path(model).expanduser()
     if path.is_file():
         return path
@@ -105,6 +128,30 @@ def find_model(model: str, cache: Path) -> Path:
     if path.suffix or len(path.parts) > 1:
         raise StageOpenError(model, "there is no such file")
     raise StageOpenError(model, f"is neither a file nor a known model{near(model, KNOWN)}")
+
+
+def hash_of(path: Path) -> str:
+    """Return the sha256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def whole_file(model: KnownModel, cache: Path) -> Path:
+    """Return the file of a known model.
+
+    Raises:
+        StageOpenError: it is not there, or is not what it should be; says what to do.
+    """
+    path = model.path(cache)
+    match model.state(cache):
+        case FileState.WHOLE:
+            return path
+        case FileState.DAMAGED:
+            why = f"{path} is damaged: its sha256 is not the one that is known"
+        case FileState.MISSING:
+            why = f"has not been pulled to {cache}" if model.url else f"{path} is missing"
+    cure = f"run: framepace models pull {model.name}" if model.url else "install framepace again"
+    raise StageOpenError(model.name, f"{why}; {cure}")
 
 
 def near(word: str, known: Iterable[str]) -> str:
