@@ -106,6 +106,7 @@ class Report(_Frozen):
     source: SourceReport
     health: Health | None
     margin_ms: float | None = Field(description="How long before its deadline a frame was answered at the latest.")
+    ready_s: float | None = Field(description="From the start of the run to when source, model and sinks were open.")
     first_answer_s: float | None = Field(description="From the start of the run to the first answer.")
     stuck: list[str] = Field(description="Threads that did not stop in time and were left behind.")
     failure: str | None = Field(description="What ended the run early; null if it came to its end or was stopped.")

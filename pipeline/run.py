@@ -100,6 +100,7 @@ class Run:
         self._stuck: list[str] = []
         self._started_ns = self._clock.now_ns()
         self._started_cpu_ns = process_cpu_ns()
+        self._ready_ns: int | None = None
         self._first_answer_ns: int | None = None
         self._finished = False
         self._ended_ns: int | None = None
@@ -123,6 +124,7 @@ class Run:
             raise
         if self._stopping.is_set:
             return
+        self._ready_ns = self._clock.now_ns()
         for delivery in self._deliveries:
             self._sink_threads.append(self._thread(delivery.name, delivery.run))
         for name, work in [*self._engine.workers(), ("capture", self._capture)]:
@@ -370,7 +372,6 @@ class Run:
         books = self._ledger.books()
         live = self._engine if isinstance(self._engine, LiveEngine) else None
         end_ns = self._ended_ns or self._clock.now_ns()
-        first_ns = self._first_answer_ns
         failure = self.failure
         return Report(
             stream=self._settings.stream_id,
@@ -391,13 +392,18 @@ class Run:
             source=SourceReport(reconnects=self._feed.reconnects, clock=self._feed.capture_clock),
             health=live.publisher.health.state if live else None,
             margin_ms=round(live.publisher.margin_ns / NS_PER_MS, 3) if live else None,
-            first_answer_s=None if first_ns is None else round((first_ns - self._started_ns) / NS_PER_S, 3),
+            ready_s=self._seconds_to(self._ready_ns),
+            first_answer_s=self._seconds_to(self._first_answer_ns),
             stuck=list(self._stuck),
             failure=None if failure is None else f"{type(failure).__name__}: {failure}",
-            duration_s=round((end_ns - self._started_ns) / NS_PER_S, 3),
+            duration_s=self._seconds_to(end_ns) or 0.0,
             cpu_s=round((process_cpu_ns() - self._started_cpu_ns) / NS_PER_S, 3),
             peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         )
+
+    def _seconds_to(self, at_ns: int | None) -> float | None:
+        """Return how long after the start a moment was."""
+        return None if at_ns is None else round((at_ns - self._started_ns) / NS_PER_S, 3)
 
     def _detector_report(self) -> DetectorReport | None:
         name = self._plan.detector
