@@ -138,9 +138,7 @@ def test_check_gives_a_verdict(framepace: Callable[..., object], tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_camera_that_is_not_there_yet(
-    start: Callable[..., subprocess.Popen[str]], port: int, tmp_path: Path
-) -> None:
+def test_a_camera_that_is_not_there_yet(start: Callable[..., subprocess.Popen[str]], port: int, tmp_path: Path) -> None:
     """With --retry-start a live source may come later; Ctrl-C ends the waiting cleanly."""
     process = start("run", f"rtsp://admin:hunter2@127.0.0.1:{port}/x", "--retry-start", "--sink", "jsonl:o.jsonl")
     assert process.stderr is not None
