@@ -22,8 +22,6 @@ _STATUS_COLOUR: dict[Status, Colour] = {
 _WHITE: Colour = (255, 255, 255)
 _BLACK: Colour = (0, 0, 0)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_FONT_HEIGHT_PX = 22
-"""Height of a capital letter of this font at scale 1."""
 _GOLDEN_TURN = 0.618033988749895
 """Hues a golden section of the circle apart: neighbouring track numbers get colours that differ much."""
 
@@ -46,13 +44,19 @@ def annotate(picture: ByteArray, answer: Answer) -> None:
 
 
 def banner_text(answer: Answer) -> tuple[str, str]:
-    """Return the status in capitals, and the rest of the banner."""
+    """Return the status in capitals, and the rest of the banner.
+
+    The age is from capture to answer; a forecast says too how long before this frame its newest track was measured.
+    """
     info = answer.info
     parts = [f"frame {info.frame_id}"]
     if info.due_ns is not None and answer.published_ns is not None:
-        parts.append(f"{(answer.published_ns - info.captured_ns) / NS_PER_MS:.0f} ms")
+        parts.append(f"age {(answer.published_ns - info.captured_ns) / NS_PER_MS:.0f} ms")
     else:
         parts.append(f"{info.pts_s:.2f} s")
+    tracks = answer.payload
+    if answer.status is Status.FORECAST and isinstance(tracks, Tracks) and len(tracks):
+        parts.append(f"measured {(info.captured_ns - int(tracks.measured_ns.max())) / NS_PER_MS:.0f} ms before")
     if answer.reason is not None:
         parts.append(answer.reason.value.replace("_", " "))
     if answer.health is not None:

@@ -147,7 +147,7 @@ class _Video:
     def close(self) -> None:
         """Write what the encoder still holds, and the end; after a failed write only release."""
         if self._failed:
-            with suppress(OSError):  # the failure itself was raised by write()
+            with suppress(OSError, av.FFmpegError):  # the failure itself was raised by write()
                 self._container.close()
             return
         try:
