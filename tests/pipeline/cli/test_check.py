@@ -26,7 +26,7 @@ def report() -> Report:
         ({"fresh": 100}, "can hold 50 ms: fresh answers for every frame"),
         (
             {"fresh": 62, "forecast": 38},
-            "can hold 50 ms: fresh answers for about 62% of frames, forecasts for the rest",
+            "can hold 50 ms: fresh answers for about 62% of frames, forecasts for",
         ),
         ({"forecast": 100}, "can hold 50 ms with forecasts only"),
         ({"fresh": 98, "missed": 2}, "cannot hold 50 ms: 2 of 100"),

@@ -74,7 +74,7 @@ def test_problems_of_all_parts_are_told() -> None:
 
 def test_stages_that_do_not_fit_each_other() -> None:
     """A tracker cannot take packets; a chain without a detector cannot be live."""
-    with pytest.raises(ConfigError, match="track.*takes Detections"):
+    with pytest.raises(ConfigError, match=r"track.*takes Detections"):
         built({"source": "a.mp4", "stages": ["track"]})
     with pytest.raises(ConfigError, match="detector"):
         built({"source": "webcam:0", "stages": []})
