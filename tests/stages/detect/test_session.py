@@ -1,0 +1,97 @@
+"""Opening a model: where it runs, and what is not a model. This asks the real onnxruntime."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from pipeline.errors import StageOpenError
+from stages.detect.session import ProviderChoice, open_session, provider_in_use, signature_of
+
+ModelMaker = Callable[..., Path]
+
+without_cuda = pytest.mark.skipif(
+    "CUDAExecutionProvider" in ort.get_available_providers() and Path("/dev/nvidia0").exists(),
+    reason="there is a GPU here",
+)
+
+
+@pytest.fixture
+def model(make_model: ModelMaker) -> Path:
+    """A model that works."""
+    return make_model({"output": np.zeros((1, 300, 6), dtype=np.float32)})
+
+
+def test_cpu(model: Path) -> None:
+    """Asked for the CPU, it runs there."""
+    session = open_session(model, provider="cpu", threads=1, cores=2)
+    assert provider_in_use(session) == "cpu"
+    assert session.get_session_options().intra_op_num_threads == 1
+
+
+@without_cuda
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_asked_for_but_missing(provider: ProviderChoice, model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A provider that was asked for and is not there is an error with the remedy, never a silent fallback."""
+    with pytest.raises(StageOpenError, match=f"provider {provider} is not available") as error:
+        open_session(model, provider=provider, threads=1, cores=2)
+    assert "pip install framepace[cuda]" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@without_cuda
+def test_auto_without_a_gpu(model: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+    """Left to itself on a machine without a GPU it takes the CPU, and says so in the log only."""
+    with caplog.at_level(logging.INFO, logger="framepace.detect"):
+        session = open_session(model, provider="auto", threads=1, cores=2)
+    assert provider_in_use(session) == "cpu"
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["provider auto took cpu"]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a model\n", bytes(range(256)) * 40, b"%PDF-1.7\n", b"version https://git-lfs.github.com/spec/v1\n"],
+    ids=["empty", "text", "bytes", "pdf", "lfs pointer"],
+)
+@pytest.mark.parametrize("provider", ["auto", "cpu", "cuda"])
+def test_not_onnx(content: bytes, provider: ProviderChoice, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A file that is not ONNX is said to be that, in one line, whichever provider was asked for."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(StageOpenError, match=re.escape(f"{path}: onnxruntime cannot load it: ")) as error:
+        open_session(path, provider=provider, threads=1, cores=2)
+    assert "\n" not in str(error.value)
+    assert len(error.value.why.removeprefix("onnxruntime cannot load it: ")) > 5
+    assert capfd.readouterr() == ("", "")
+
+
+def test_cut_short(model: Path, tmp_path: Path) -> None:
+    """Half a model is not a model."""
+    path = tmp_path / "half.onnx"
+    path.write_bytes(model.read_bytes()[: model.stat().st_size // 2])
+    with pytest.raises(StageOpenError, match="onnxruntime cannot load it"):
+        open_session(path, provider="cpu", threads=1, cores=2)
+
+
+def test_signature(make_model: ModelMaker) -> None:
+    """Inputs, outputs and metadata as the file has them; free axes are None."""
+    path = make_model(
+        {"output": np.zeros((1, 50, 85), dtype=np.float32)},
+        picture=("batch", 3, "height", 96),
+        declared={"output": ("batch", "boxes", 85)},
+        metadata={"names": "['a']"},
+    )
+    signature = signature_of(open_session(path, provider="cpu", threads=1, cores=2))
+    assert [str(tensor) for tensor in signature.inputs] == ["images (?, 3, ?, 96)"]
+    assert [tensor.dtype for tensor in signature.inputs] == ["tensor(float)"]
+    assert [str(tensor) for tensor in signature.outputs] == ["output (?, ?, 85)"]
+    assert (signature.layout, signature.fixed_size) == ("NCHW", (96, None))
+    assert signature.metadata == {"names": "['a']"}
