@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections import deque
+from contextlib import suppress
 
 import uvicorn
 from starlette.applications import Starlette
@@ -164,7 +165,7 @@ class BroadcastServer:
         if thread is None or self._loop is None or self._stop is None:
             return
         self._closing = True
-        if thread.is_alive() and self._failure is None:
+        with suppress(RuntimeError):  # the server broke, and its loop is closed
             self._loop.call_soon_threadsafe(self._stop.set)
         thread.join(_JOIN_S)
 
