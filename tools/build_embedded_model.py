@@ -25,6 +25,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -100,7 +101,7 @@ class DarknetConverter:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def node(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Add a node; return its output's name."""
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
@@ -119,7 +120,7 @@ class DarknetConverter:
         factor = np.ones(filters, dtype=np.float32)
         if normalised:
             gamma, mean, variance = (self._take(filters) for _ in range(3))
-            factor = gamma / (np.sqrt(variance) + _EPSILON)
+            factor = (gamma / (np.sqrt(variance) + _EPSILON)).astype(np.float32)
             bias = bias - mean * factor
         kernel = self._take(filters * channels * size * size).reshape(filters, channels, size, size)
         kernel = kernel * factor[:, None, None, None]
@@ -258,7 +259,7 @@ def build_float_model(weights: bytes, cfg: str) -> onnx.ModelProto:
     return model
 
 
-class Footage(CalibrationDataReader):
+class Footage(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime brings no types
     """Frames of the calibration clips, letterboxed, one at a time."""
 
     def __init__(self, clips: list[Path]) -> None:

@@ -134,3 +134,12 @@ def test_hash(tmp_path: Path) -> None:
     """Of the empty file, as everybody knows it."""
     (tmp_path / "empty").touch()
     assert hash_of(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_what_is_embedded_is_described() -> None:
+    """The README beside the embedded files names each of them with its size and hash."""
+    text = (DATA / "README.md").read_text(encoding="utf-8")
+    files = sorted(path for path in DATA.iterdir() if path.name != "README.md")
+    assert [path.name for path in files] == ["coco.names", "yolov3-tiny-int8.onnx"]
+    for path in files:
+        assert f"| `{path.name}` | {path.stat().st_size:,} | `{hash_of(path)}` |" in text
