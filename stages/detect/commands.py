@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.errors import StageOpenError
 from stages.detect.store import KNOWN, FileState, KnownModel, default_cache, find_model, known_model
 
 if TYPE_CHECKING:
@@ -41,11 +42,14 @@ def pull_model(name: Name, *, cache: Cache = None) -> None:
     model = known_model(name)
     with _progress() as progress:
         task = progress.add_task(model.name, total=model.size_bytes)
-        path = pull(
-            model,
-            cache or default_cache(),
-            on_progress=lambda here: progress.update(task, completed=here, refresh=True),
-        )
+        try:
+            path = pull(
+                model,
+                cache or default_cache(),
+                on_progress=lambda here: progress.update(task, completed=here, refresh=True),
+            )
+        except KeyboardInterrupt:  # not a clean end, as it is for a run: there is no model yet
+            raise StageOpenError(model.name, "interrupted; the same command goes on from there") from None
     typer.echo(path)
 
 

@@ -108,6 +108,17 @@ def test_a_cache_on_the_command_line(small: KnownModel, cache: Path, tmp_path: P
     assert not cache.exists()
 
 
+def test_interrupted(small: KnownModel, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C during a pull is a failure, as there is no model, and says how to go on."""
+
+    def interrupted(*_: object, **__: object) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stages.detect.download.pull", interrupted)
+    with pytest.raises(StageOpenError, match="the same command goes on from there"):
+        run("pull", NAME)
+
+
 @pytest.mark.parametrize("command", ["pull", "path"])
 def test_the_embedded_model(command: str, cache: Path) -> None:
     """The embedded model is always here; nothing is fetched for it."""
