@@ -8,18 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 
 from pipeline.errors import StageOpenError
+from stages.detect import session
 from stages.detect.session import ProviderChoice, open_session, provider_in_use, signature_of
 
 ModelMaker = Callable[..., Path]
 
-without_cuda = pytest.mark.skipif(
-    "CUDAExecutionProvider" in ort.get_available_providers() and Path("/dev/nvidia0").exists(),
-    reason="there is a GPU here",
-)
+
+@pytest.fixture
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No NVIDIA driver is found, also where there is one."""
+    monkeypatch.setattr(session, "_has_nvidia_driver", lambda: False)
 
 
 @pytest.fixture
@@ -30,12 +31,12 @@ def model(make_model: ModelMaker) -> Path:
 
 def test_cpu(model: Path) -> None:
     """Asked for the CPU, it runs there."""
-    session = open_session(model, provider="cpu", threads=1, cores=2)
-    assert provider_in_use(session) == "cpu"
-    assert session.get_session_options().intra_op_num_threads == 1
+    opened = open_session(model, provider="cpu", threads=1, cores=2)
+    assert provider_in_use(opened) == "cpu"
+    assert opened.get_session_options().intra_op_num_threads == 1
 
 
-@without_cuda
+@pytest.mark.usefixtures("without_gpu")
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 def test_asked_for_but_missing(provider: ProviderChoice, model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A provider that was asked for and is not there is an error with the remedy, never a silent fallback."""
@@ -46,12 +47,12 @@ def test_asked_for_but_missing(provider: ProviderChoice, model: Path, capfd: pyt
     assert capfd.readouterr() == ("", "")
 
 
-@without_cuda
+@pytest.mark.usefixtures("without_gpu")
 def test_auto_without_a_gpu(model: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
     """Left to itself on a machine without a GPU it takes the CPU, and says so in the log only."""
     with caplog.at_level(logging.INFO, logger="framepace.detect"):
-        session = open_session(model, provider="auto", threads=1, cores=2)
-    assert provider_in_use(session) == "cpu"
+        opened = open_session(model, provider="auto", threads=1, cores=2)
+    assert provider_in_use(opened) == "cpu"
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["provider auto took cpu"]
     assert capfd.readouterr() == ("", "")
 
