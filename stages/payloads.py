@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
@@ -38,7 +38,7 @@ class Picture:
     `video` (av.VideoFrame) or `array` (uint8 (H, W, 3) BGR) is given.
 
     Args:
-        video: the decoder's picture.
+        video: the decoder's picture; its transfer and primaries tags are taken off.
         array: a picture made in memory (synthetic source).
         rotation_deg: clockwise turn that makes it upright.
         truth: for synthetic pictures, the boxes that were drawn.
@@ -56,6 +56,11 @@ class Picture:
     ) -> None:
         if (video is None) == (array is None):
             raise ValueError("a picture has either a video frame or an array")
+        if video is not None:
+            # A conversion takes these tags off for as long as it lasts and then puts them back, which another one at
+            # the same time may trip over: swscale refuses some. No conversion here needs them.
+            video.color_trc = ColorTrc.UNSPECIFIED
+            video.color_primaries = ColorPrimaries.UNSPECIFIED
         self.video = video
         self.array = array
         self.rotation_deg = rotation_deg

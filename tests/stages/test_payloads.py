@@ -89,6 +89,17 @@ def test_two_threads_may_convert_one_picture(tv_frame: Callable[[int, int], av.V
         assert np.array_equal(one, picture.bgr())
 
 
+@pytest.mark.parametrize("tag", [1, 3])  # BT.709, and a reserved one, which swscale refuses
+def test_a_conversion_changes_nothing_that_another_one_reads(tag: int) -> None:
+    """A picture has no transfer or primaries tags, which a conversion would take off under the feet of another."""
+    frame = video_frame("yuv420p")
+    plain = Picture(video=video_frame("yuv420p")).bgr()
+    frame.color_trc = frame.color_primaries = tag
+    picture = Picture(video=frame)
+    assert (int(frame.color_trc), int(frame.color_primaries)) == (2, 2)  # unspecified
+    assert np.array_equal(picture.bgr(), plain)
+
+
 @pytest.mark.parametrize(("class_id", "name"), [(0, "person"), (1, "car"), (2, "class 2"), (-1, "class -1")])
 def test_class_names(class_id: int, name: str) -> None:
     """A class that the model does not name gets its number."""
