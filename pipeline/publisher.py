@@ -1,7 +1,8 @@
 """Gives the answers: in presentation order, driven by a timer, never late.
 
-The head of the line is published as soon as it is resolved, and at the latest a margin before its deadline, with
-whatever is true then. The margin follows the wake-up lateness that is observed.
+The head of the line is published as soon as it is resolved, by the thread that resolved it, since a hand-over never
+waits and waking another thread takes time. A thread of the publisher's own sees to it that it is published a margin
+before its deadline at the latest, with whatever is true then. The margin follows the wake-up lateness that is observed.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class Publisher:
         self._warming = True
         self._draining = False
         self._stopped = False
+        self._alarm_ns = 0  # when run() looks at the line again by itself
         self.age_fresh = Histogram()
         self.age_all = Histogram()
 
@@ -103,7 +105,7 @@ class Publisher:
             entry = _Entry(info, clock)
             self._line.append(entry)
             self._by_id[info.frame_id] = entry
-            if len(self._line) == 1:
+            if self._line[0] is entry and self._latest_ns(info) < self._alarm_ns:
                 self._changed.notify()
 
     def decoded(self, frame_id: int, *, size: tuple[int, int], picture: object | None) -> None:
@@ -140,7 +142,7 @@ class Publisher:
             entry = self._by_id.get(frame_id)
             if entry is not None and not entry.resolved:
                 entry.undecodable = True
-                self._notify_if_head(entry)
+                self._resolved(entry)
 
     def drain(self) -> None:
         """Say that no more frames will come; run() returns when the line is empty."""
@@ -185,10 +187,8 @@ class Publisher:
             while self._line:
                 head = self._line[0]
                 assert head.info.due_ns is not None
-                if not head.resolved:
-                    wake_ns = head.info.due_ns - self._margin.margin_ns
-                    if self._clock.now_ns() < wake_ns:
-                        return wake_ns
+                if not head.resolved and self._clock.now_ns() < self._latest_ns(head.info):
+                    return self._latest_ns(head.info)
                 self._line.popleft()
                 del self._by_id[head.info.frame_id]
                 self._publish(head, head.info.due_ns)
@@ -196,12 +196,16 @@ class Publisher:
 
     def _wait_until(self, wake_ns: int | None) -> None:
         """Wait for a change or the next deadline, and learn how late a timed wake-up is."""
-        if wake_ns is None:
-            self._clock.wait(self._changed, _IDLE_NS)
-            return
-        notified = self._clock.wait(self._changed, wake_ns - self._clock.now_ns())
-        if not notified:
+        now_ns = self._clock.now_ns()
+        self._alarm_ns = now_ns + _IDLE_NS if wake_ns is None else wake_ns
+        notified = self._clock.wait(self._changed, self._alarm_ns - now_ns)
+        if not notified and wake_ns is not None:
             self._margin.observe(max(0, self._clock.now_ns() - wake_ns))
+
+    def _latest_ns(self, info: FrameInfo) -> int:
+        """Return when a frame is answered at the latest."""
+        assert info.due_ns is not None  # this is live mode
+        return info.due_ns - self._margin.margin_ns
 
     def _publish(self, entry: _Entry, due_ns: int) -> None:
         frame_id = entry.info.frame_id
@@ -226,7 +230,7 @@ class Publisher:
             picture=entry.picture,
         )
         self._hand_over(answer)
-        self._ledger.settle(frame_id, Fate(status), reason)
+        self._ledger.settle(frame_id, Fate(status), reason, late=self._clock.now_ns() > due_ns)
         age_ns = now_ns - entry.info.captured_ns
         self.age_all.add(age_ns)
         if status is Status.FRESH:
@@ -250,11 +254,14 @@ class Publisher:
             return
         entry.reason = reason
         entry.result = result
-        self._notify_if_head(entry)
+        self._resolved(entry)
 
-    def _notify_if_head(self, entry: _Entry) -> None:
-        if self._line[0] is entry:
-            self._changed.notify()
+    def _resolved(self, entry: _Entry) -> None:
+        """Publish the head of the line and what is ready behind it."""
+        if self._line[0] is entry and not self._stopped:
+            self.publish_due()
+            if self._draining and not self._line:
+                self._changed.notify()
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class Run:
         plan: a checked graph whose parts are not open.
         settings: the rest.
         clock: real, or turned by hand.
-        on_answer: called with every answer before the sinks get it, on the publisher's thread; must not wait.
+        on_answer: called with every answer before the sinks get it, one at a time; must not wait.
     """
 
     def __init__(
