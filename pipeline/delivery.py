@@ -59,6 +59,7 @@ class Delivery:
     def run(self) -> None:
         """Write until the link ends or is closed, then close the sink. Runs on the sink's thread."""
         try:
+            self._begin()
             while True:
                 answer, _ = self.link.wait_get()
                 if self._failure is None:
@@ -79,11 +80,18 @@ class Delivery:
             details=self._details if self._failure is not None else self.sink.statistics(),
         )
 
+    def _begin(self) -> None:
+        try:
+            self.sink.begin()
+        except Exception as error:  # as in _write
+            self._fail(error)
+
     def _write(self, answer: Answer) -> None:
         frame_id = answer.info.frame_id
         try:
             self.sink.write(answer, gap=frame_id - self._last_frame - 1)
         except Exception as error:  # a sink may fail in any way, and must not take others along
+            self._skipped_after_failure += 1
             self._fail(error)
             return
         self._last_frame = frame_id
@@ -93,7 +101,6 @@ class Delivery:
         self._failure = f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error)
         self._details = self.sink.statistics()
         log.error("sink %s failed and is closed; the run goes on: %s", self.name, self._failure)
-        self._skipped_after_failure += 1
         self._close()
 
     def _close(self) -> None:

@@ -187,6 +187,15 @@ class Sink(Part):
     wants_pictures: ClassVar[bool] = False
     """Whether answers must carry the decoded picture."""
 
+    def begin(self) -> None:
+        """Start writing: called once, when every part of the run is open, on the sink's own thread.
+
+        What an earlier run left may be replaced here, and not before: another part may fail to open.
+
+        Raises:
+            Exception: as from write.
+        """
+
     @abstractmethod
     def write(self, answer: Answer, *, gap: int) -> None:
         """Write one answer.

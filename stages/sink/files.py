@@ -27,20 +27,22 @@ class FileOptions(Options):
 class OutputFile:
     """A file open for writing, without a buffer of ours: what was written outlives a killed process.
 
+    Until start() an existing file stays as it was, and a new one vanishes again when it is closed.
+
     Args:
         path: as the user wrote it.
 
     Raises:
-        SinkOpenError: it cannot be written. An existing file is then as it was.
+        SinkOpenError: it cannot be written.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         try:
             _check(Path(path))
+            self._is_new = not os.path.lexists(path)
             # Without O_NONBLOCK, opening a named pipe that nobody reads would wait for ever.
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC
-            self._fd = os.open(path, flags, 0o666)
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
         except SinkOpenError:
             raise
         except OSError as error:
@@ -49,6 +51,12 @@ class OutputFile:
         os.set_blocking(self._fd, True)
         self._is_regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
         self._is_open = True
+
+    def start(self) -> None:
+        """Throw away what was in the file."""
+        self._is_new = False
+        if self._is_regular:
+            os.ftruncate(self._fd, 0)
 
     def write(self, block: bytes) -> int:
         """Write all of it, or raise and leave none of it behind.
@@ -81,6 +89,9 @@ class OutputFile:
         if self._is_open:
             self._is_open = False
             os.close(self._fd)
+            if self._is_new:
+                with suppress(OSError):  # nothing is in it, and the run has failed for another reason
+                    os.unlink(self.path)
 
     def _take_back(self, count: int) -> None:
         """Cut off the part of a block that still fitted, so that the file ends with a whole one."""
@@ -129,6 +140,10 @@ class FileSink(Sink):
     def open(self, context: OpenContext) -> None:
         self._file = OutputFile(self._path)
 
+    def begin(self) -> None:
+        assert self._file is not None
+        self._file.start()
+
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
@@ -145,8 +160,8 @@ class TextFileSink(FileSink):
     def text(self, answer: Answer, *, gap: int) -> str:
         """Return the lines for one answer, each with its line break; may be empty."""
 
-    def open(self, context: OpenContext) -> None:
-        super().open(context)
+    def begin(self) -> None:
+        super().begin()
         assert self._file is not None
         self._file.write(self.heading().encode())
 

@@ -82,6 +82,7 @@ def test_a_server_that_breaks_fails_its_sink(
     monkeypatch.setattr(uvicorn.Server, "serve", broken)
     sink = WebsocketSink(WebsocketOptions(port=0))
     sink.open(live_context)
+    sink.begin()
     for thread in threading.enumerate():
         if thread.name == "sink ws":
             thread.join(10)

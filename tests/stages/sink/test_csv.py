@@ -27,6 +27,7 @@ _HEADING = (
 def written(path: Path, context: OpenContext, answers: list[tuple[Answer, int]]) -> str:
     sink = CsvSink(FileOptions(path=str(path)))
     sink.open(context)
+    sink.begin()
     for answer, gap in answers:
         sink.write(answer, gap=gap)
     sink.close()

@@ -42,6 +42,7 @@ def test_each_line_is_in_the_file_at_once(tmp_path: Path, make_answer: Make, los
     path = tmp_path / "out.txt"
     one = sink(path)
     one.open(lossless_context)
+    one.begin()
     assert path.read_text() == "numbers\n"
     for number in range(3):
         one.write(make_answer(number), gap=0)
@@ -52,16 +53,30 @@ def test_each_line_is_in_the_file_at_once(tmp_path: Path, make_answer: Make, los
 
 
 def test_an_existing_file_is_replaced_when_the_run_starts(tmp_path: Path, lossless_context: OpenContext) -> None:
-    """Making the sink leaves the old file alone; opening replaces its content and keeps its permissions."""
+    """Making and opening leave the old file alone; beginning replaces its content and keeps its permissions."""
     path = tmp_path / "out.txt"
     path.write_text("old " * 100)
     path.chmod(0o640)
     one = sink(path)
     assert path.read_text().startswith("old")
     one.open(lossless_context)
+    assert path.read_text().startswith("old")
+    one.begin()
     assert path.read_text() == "numbers\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     one.close()
+
+
+def test_a_run_that_does_not_begin_leaves_no_trace(tmp_path: Path, lossless_context: OpenContext) -> None:
+    """When another part cannot be opened, an old file stays as it was, and there is no new one."""
+    old, new = tmp_path / "old.txt", tmp_path / "new.txt"
+    old.write_text("precious")
+    for path in (old, new):
+        one = sink(path)
+        one.open(lossless_context)
+        one.close()
+    assert old.read_text() == "precious"
+    assert not new.exists()
 
 
 def test_closing_what_was_never_open_is_no_error(tmp_path: Path) -> None:
@@ -141,6 +156,7 @@ def test_a_named_pipe_with_a_reader(tmp_path: Path, make_answer: Make, lossless_
     try:
         one = sink(path)
         one.open(lossless_context)
+        one.begin()
         one.write(make_answer(4), gap=0)
         one.close()
         assert os.read(reader, 100) == b"numbers\n4\n"
@@ -153,6 +169,7 @@ def test_a_deleted_file_fails_loudly(tmp_path: Path, make_answer: Make, lossless
     path = tmp_path / "out.txt"
     one = sink(path)
     one.open(lossless_context)
+    one.begin()
     path.unlink()
     with pytest.raises(FileNotFoundError, match="deleted") as error:
         one.write(make_answer(0), gap=0)
@@ -164,8 +181,9 @@ def test_a_deleted_file_fails_loudly(tmp_path: Path, make_answer: Make, lossless
 def test_a_full_disk_fails_loudly(lossless_context: OpenContext) -> None:
     """A full disk raises, with the path and the reason of the operating system."""
     one = sink(Path("/dev/full"))
+    one.open(lossless_context)
     with pytest.raises(OSError, match="No space left on device") as error:
-        one.open(lossless_context)
+        one.begin()
     assert error.value.errno == errno.ENOSPC
     assert error.value.filename == "/dev/full"
     one.close()
@@ -175,6 +193,7 @@ def test_a_disk_that_fills_up_leaves_whole_lines(tmp_path: Path, monkeypatch: py
     """The part of a line that still fitted is taken back, and the file ends with a whole one."""
     path = tmp_path / "out.txt"
     file = OutputFile(str(path))
+    file.start()
     file.write(b"first line\n")
     real_write = os.write
     room = [4]
@@ -199,6 +218,7 @@ def test_a_disk_that_fills_up_leaves_whole_lines(tmp_path: Path, monkeypatch: py
 def test_a_short_write_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the system takes a block in pieces, all of it arrives."""
     file = OutputFile(str(tmp_path / "out.txt"))
+    file.start()
     real_write = os.write
     monkeypatch.setattr(os, "write", lambda fd, block: real_write(fd, bytes(block)[:3]))
     assert file.write(b"0123456789") == 10
@@ -210,6 +230,7 @@ def test_a_short_write_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_places_in_the_file(tmp_path: Path) -> None:
     """Seeking and telling are as of Python's own files, so that a muxer can go back."""
     file = OutputFile(str(tmp_path / "out.bin"))
+    file.start()
     file.write(b"abcdef")
     assert file.seek(2) == 2
     file.write(b"XY")

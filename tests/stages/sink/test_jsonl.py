@@ -34,6 +34,7 @@ def test_a_file_has_one_record_a_line(tmp_path: Path, make_answer: Make, live_co
     path = tmp_path / "out.jsonl"
     sink = JsonlSink(FileOptions(path=str(path)))
     sink.open(live_context)
+    sink.begin()
     for answer, gap in zip(answers(make_answer), (0, 0, 2), strict=True):
         sink.write(answer, gap=gap)
         assert path.read_bytes().endswith(b"}\n")
@@ -46,6 +47,7 @@ def test_a_broken_number_leaves_no_half_line(tmp_path: Path, make_answer: Make, 
     path = tmp_path / "out.jsonl"
     sink = JsonlSink(FileOptions(path=str(path)))
     sink.open(live_context)
+    sink.begin()
     good, bad = make_answer(0), make_answer(1)
     sink.write(good, gap=0)
     assert bad.payload is not None
@@ -63,6 +65,7 @@ def test_standard_output_has_the_same_lines(
     sink = StdoutSink(Options())
     print("before", end="|")
     sink.open(live_context)
+    sink.begin()
     seen = ""
     for answer, gap in zip(answers(make_answer), (0, 0, 2), strict=True):
         sink.write(answer, gap=gap)
@@ -84,6 +87,7 @@ def test_a_reader_that_goes_away_is_an_error(
         monkeypatch.setattr(sys, "stdout", stream)
         sink = StdoutSink(Options())
         sink.open(live_context)
+        sink.begin()
         os.close(reader)
         with pytest.raises(BrokenPipeError):
             sink.write(make_answer(0), gap=0)

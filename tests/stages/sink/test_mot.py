@@ -24,6 +24,7 @@ def test_exact_content(
     path = tmp_path / "out.txt"
     sink = MotSink(FileOptions(path=str(path)))
     sink.open(lossless_context)
+    sink.begin()
     sink.write(make_answer(0, tracks=make_tracks([(10, 20, 50, 100), (-3.456, 0.5, 7, 8)]), live=False), gap=0)
     sink.write(make_answer(1, status=Status.BLIND, live=False), gap=0)
     sink.write(make_answer(2, tracks=make_tracks([]), live=False), gap=0)
@@ -41,6 +42,7 @@ def test_evaluation_tools_can_read_it(tmp_path: Path, make_answer: Make, lossles
     path = tmp_path / "out.txt"
     sink = MotSink(FileOptions(path=str(path)))
     sink.open(lossless_context)
+    sink.begin()
     for number in range(5):
         sink.write(make_answer(number, live=False), gap=0)
     sink.close()

@@ -34,6 +34,7 @@ def grey(value: int, size: tuple[int, int] = (320, 240)) -> np.ndarray:
 def sink(path: Path, mode: Mode = Mode.LOSSLESS) -> VideoSink:
     one = VideoSink(FileOptions(path=str(path)))
     one.open(open_context(ManualClock(), mode=mode))
+    one.begin()
     return one
 
 
@@ -280,6 +281,7 @@ def test_the_same_answers_give_the_same_bytes(
         path = tmp_path / f"{run}{suffix}"
         one = VideoSink(FileOptions(path=str(path)))
         one.open(lossless_context)
+        one.begin()
         random = np.random.default_rng(5)
         for number in range(40):
             picture = random.integers(0, 255, (120, 160, 3), np.uint8)

@@ -40,6 +40,7 @@ def serve(live_context: OpenContext) -> Iterator[Serve]:
     def make(**options: object) -> WebsocketSink:
         sink = WebsocketSink(WebsocketOptions.model_validate({"port": 0, **options}))
         sink.open(live_context)
+        sink.begin()
         sinks.append(sink)
         return sink
 
