@@ -45,7 +45,7 @@ class RunConfig(_Section):
     """One stream: where pictures come from, what is done with them, where answers go."""
 
     source: str | PartConfig = Field(description="What `framepace run` takes as SOURCE, or a mapping with `kind`.")
-    stream: Annotated[str, Field(min_length=1, max_length=100)] = Field(
+    stream: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")] = Field(
         default="cam0", description="Name of the stream in every result."
     )
     mode: Literal["auto", "live", "lossless"] = Field(
