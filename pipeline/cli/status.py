@@ -57,7 +57,7 @@ class StatusDisplay(AbstractContextManager["StatusDisplay"]):
             self._live.update(self._line(report), refresh=True)
         elif self._progress is not None:
             done = _answered(report)
-            self._progress.update(self._task, completed=done, rate=f"{_rate(report, None):.1f} fps")
+            self._progress.update(self._task, completed=done, rate=f"{done / max(report.duration_s, 0.001):.1f} fps")
         elif report.duration_s - self._said_s >= _PLAIN_EVERY_S:
             self._console.print(self._line(report))
             self._said_s = report.duration_s
@@ -76,7 +76,7 @@ class StatusDisplay(AbstractContextManager["StatusDisplay"]):
             if report.age_ms.all is not None:
                 line.append(f"  age p99 {report.age_ms.all.p99:.0f} ms")
         total = f"/{self._total}" if self._total else ""
-        line.append(f"  {_rate(report, self._previous):.1f} fps  frames {frames.captured}{total}")
+        line.append(f"  {_capture_rate(report, self._previous):.1f} fps  frames {frames.captured}{total}")
         drops = [f"{reason.value} {count}" for reason, count in report.reasons.items() if count]
         if frames.missed:
             drops.append(f"missed {frames.missed}")
@@ -89,8 +89,8 @@ def _answered(report: Report) -> int:
     return frames.fresh + frames.forecast + frames.blind + frames.undecodable
 
 
-def _rate(report: Report, previous: Report | None) -> float:
-    """Return frames per second since the previous report, or since the start."""
+def _capture_rate(report: Report, previous: Report | None) -> float:
+    """Return captured frames per second since the previous report, or since the start."""
     before_s = previous.duration_s if previous else 0.0
     before = previous.frames.captured if previous else 0
     span_s = report.duration_s - before_s
