@@ -56,6 +56,10 @@ class Delivery:
         except LinkClosed:
             self._skipped_after_end += 1
 
+    def close(self) -> None:
+        """Shut the queue; what the sink did not get to counts as skipped."""
+        self._skipped_after_end += len(self.link.close())
+
     def run(self) -> None:
         """Write until the link ends or is closed, then close the sink. Runs on the sink's thread."""
         try:
@@ -100,7 +104,7 @@ class Delivery:
     def _fail(self, error: Exception) -> None:
         self._failure = f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error)
         self._details = self.sink.statistics()
-        log.error("sink %s failed and is closed; the run goes on: %s", self.name, self._failure)
+        log.error("%s failed and is closed; the run goes on: %s", self.name, self._failure)
         self._close()
 
     def _close(self) -> None:
@@ -109,4 +113,4 @@ class Delivery:
         except Exception as error:  # closing a broken sink may fail again; the first failure counts
             if self._failure is None:
                 self._failure = f"could not be closed: {error}"
-                log.error("sink %s could not be closed: %s", self.name, error)
+                log.error("%s could not be closed: %s", self.name, error)

@@ -326,7 +326,7 @@ class Run:
         self._end_deliveries()
         self._join(self._sink_threads, SINK_STOP_NS)
         for delivery in self._deliveries:
-            delivery.link.close()
+            delivery.close()
         self._stuck += self._join(self._sink_threads, CLOSE_NS)
         stuck = {name.removeprefix("framepace ") for name in self._stuck}
         parts = [part for name, part in self._named_parts() if not any(name in thread for thread in stuck)]

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.logging import RichHandler
 
 from pipeline.cli.options import Flags, built_from_flags
 from pipeline.cli.status import StatusDisplay
@@ -53,11 +52,23 @@ def make_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+class ConsoleHandler(logging.Handler):
+    """Prints one line a message, above the status line where there is one."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        style = "red" if record.levelno >= logging.ERROR else "yellow"
+        text = " ".join(record.getMessage().split())
+        self._console.print(f"{record.levelname.lower()}: {text}", style=style, markup=False)
+
+
 def set_up_logging(console: Console, *, quiet: bool) -> None:
     """Send the engine's log lines to the console."""
-    handler = RichHandler(console=console, show_path=False, show_time=False, markup=False)
     logger = logging.getLogger("framepace")
-    logger.handlers = [handler]
+    logger.handlers = [ConsoleHandler(console)]
     logger.setLevel(logging.ERROR if quiet else logging.WARNING)
     logger.propagate = False
 

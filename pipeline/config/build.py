@@ -184,7 +184,7 @@ class _Builder:
     def _stages(self, source: Source | None) -> list[tuple[str, Stage]]:
         written = self._config.stages
         if written is None:
-            defaults = type(source).default_stages if source is not None else Source.default_stages
+            defaults = source.default_stages if source is not None else Source.default_stages
             if "model" in self._overrides.detector_options:
                 defaults = Source.default_stages
             written = list(defaults)
