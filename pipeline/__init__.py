@@ -1,0 +1,31 @@
+"""The engine: time, links, deadlines, books, and the command line. It knows nothing about pictures.
+
+From the bottom up; every module imports only modules above it in this list:
+
+    errors      what can go wrong, as one tree
+    clock       the only source of now
+    units       durations as people write them
+    frame       the counted unit, and the words for what became of it
+    stage       the roles that authors fill
+    registry    finds parts by name
+    link        the bounded queue between two threads
+    ledger      one fate per frame
+    histogram   percentiles in flat memory
+    report      the summary of a run
+    statistics  times of one stage
+    estimator   how long a stage will take
+    admission   whether the newest picture may have the detector
+    health      how the stream is doing, in one word
+    intake      samples to frames, in presentation order
+    publisher   the answers, in order and in time
+    gate        the mailbox in front of the detector
+    graph       stages and links, checked
+    delivery    answers to one sink
+    feed        the capture loop, and the way back to a lost source
+    live        the engine of live runs
+    lossless    the engine of lossless runs
+    run         one execution: threads, stopping, report
+    testing     for authors of stages
+    config      YAML and flags to typed settings and parts
+    cli         the command line
+"""

@@ -1,5 +1,12 @@
 """The command line: the only part that prints, reads the environment and sets exit codes.
 
-In order of use: `app` (commands and exit codes), `options` (flags to configuration), `run`, `check`, `schema`,
-`status` (the live line), `summary` (the report for people).
+From the bottom up; every module imports only modules above it in this list:
+
+    options  flags to configuration
+    status   the line that is shown during a run
+    summary  the report for people
+    run      `framepace run`
+    check    `framepace check`
+    schema   `framepace schema`
+    app      commands and exit codes
 """

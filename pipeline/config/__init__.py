@@ -1,5 +1,9 @@
 """Configuration: YAML and flags are parsed once, here, into typed models; nothing below sees a raw mapping.
 
-In order of use: `model` (what can be written), `problems` (errors as people read them), `load` (files and flags),
-`build` (parts and plan).
+From the bottom up; every module imports only modules above it in this list:
+
+    model     what can be written
+    problems  errors as people read them
+    load      files and flags
+    build     parts and plan
 """
