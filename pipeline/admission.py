@@ -80,6 +80,8 @@ def decide(situation: Situation, prediction: Prediction) -> Decision:
     """Decide about the candidate, the newest picture there is."""
     if situation.in_flight >= situation.credit_limit:
         return WaitUntil(None)
+    if situation.in_flight and not prediction.run_usual_ns:
+        return WaitUntil(None)  # nothing is known of the detector yet: better wait for its first job to end
     free_ns = situation.now_ns
     if situation.detector_started_ns is not None:
         free_ns = max(free_ns, situation.detector_started_ns + prediction.run_usual_ns)

@@ -242,9 +242,9 @@ class LiveEngine:
             log.warning("stage %s failed on frame %d: %s: %s", name, info.frame_id, type(error).__name__, error)
             refused = Reason.FAILED
         run_ns = self._clock.now_ns() - start_ns
-        if detecting:
-            self.gate.detector_finished(info.frame_id)
         self.estimator.observe(name, run_ns)
+        if detecting:
+            self.gate.detector_finished(info.frame_id)  # after the estimator knows, since admission looks at once
         self.statistics[name].add(
             wait_ns=wait_ns,
             run_ns=run_ns,
