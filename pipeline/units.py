@@ -28,7 +28,7 @@ def format_duration(duration_ns: int) -> str:
     for unit in ("h", "m", "s", "ms"):
         if duration_ns and duration_ns % _NS_PER_UNIT[unit] == 0:
             return f"{duration_ns // _NS_PER_UNIT[unit]}{unit}"
-    return f"{duration_ns / 1_000:g}us" if duration_ns else "0s"
+    return f"{duration_ns / 1_000:.3f}".rstrip("0").rstrip(".") + "us" if duration_ns else "0s"
 
 
 Duration = Annotated[

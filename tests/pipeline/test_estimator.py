@@ -1,0 +1,63 @@
+"""How long a stage will take."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.clock import NS_PER_MS
+from pipeline.estimator import Estimator
+
+
+def test_nothing_is_known_at_first() -> None:
+    """A stage never seen is predicted to take no time."""
+    assert Estimator().predict_ns("detect") == Estimator().usual_ns("detect") == 0
+
+
+def test_prediction_is_cautious_and_the_median_is_not() -> None:
+    """One in eight frames is slow: the prediction covers it, the usual time does not."""
+    estimator = Estimator()
+    for number in range(64):
+        estimator.observe("detect", (30 if number % 8 == 0 else 20) * NS_PER_MS)
+    assert estimator.usual_ns("detect") == 20 * NS_PER_MS
+    assert estimator.predict_ns("detect") >= 30 * NS_PER_MS
+
+
+def test_it_forgets() -> None:
+    """After 64 runs the old ones do not count any more."""
+    estimator = Estimator()
+    for run_ms in [50] * 64 + [10] * 64:
+        estimator.observe("detect", run_ms * NS_PER_MS)
+    assert estimator.usual_ns("detect") == estimator.predict_ns("detect") == 10 * NS_PER_MS
+
+
+def test_one_stage_that_slows_down_warns_for_all() -> None:
+    """When decoding takes twice its time, the detector is predicted to be slower too, before it is seen to be."""
+    estimator = Estimator()
+    for _ in range(64):
+        estimator.observe("decode", 5 * NS_PER_MS)
+        estimator.observe("detect", 20 * NS_PER_MS)
+    before = estimator.predict_ns("detect")
+    for _ in range(5):
+        estimator.observe("decode", 10 * NS_PER_MS)
+    assert estimator.predict_ns("detect") > 1.3 * before
+    assert estimator.usual_ns("detect") == 20 * NS_PER_MS
+
+
+def test_the_slow_down_fades_and_is_bounded() -> None:
+    """One wild outlier counts at most four times, and is forgotten after some normal runs."""
+    estimator = Estimator()
+    for _ in range(20):
+        estimator.observe("detect", 20 * NS_PER_MS)
+    estimator.observe("detect", 5_000 * NS_PER_MS)
+    assert estimator.slowdown == pytest.approx(1.6)
+    for _ in range(30):
+        estimator.observe("detect", 20 * NS_PER_MS)
+    assert estimator.slowdown < 1.01
+
+
+def test_tiny_stages_say_nothing_about_the_machine() -> None:
+    """A stage of microseconds that takes ten times as long is thread switching."""
+    estimator = Estimator()
+    for run_ns in [20_000] * 50 + [200_000] * 10:
+        estimator.observe("pass", run_ns)
+    assert estimator.slowdown == 1.0

@@ -1,0 +1,204 @@
+"""The answers: in order, in time."""
+
+from __future__ import annotations
+
+from pipeline.clock import NS_PER_MS
+from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Reason, Status
+from pipeline.ledger import Ledger
+from pipeline.publisher import Publisher, WakeMargin
+from pipeline.testing import ManualClock, Snapshot, frame_info
+
+LIMIT_NS = 100 * NS_PER_MS
+PERIOD_NS = 33 * NS_PER_MS
+
+
+class Bench:
+    """A publisher, and what it published."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.ledger = Ledger()
+        self.answers: list[Answer] = []
+        self.publisher = Publisher(
+            limit_ns=LIMIT_NS, clock=self.clock, ledger=self.ledger, hand_over=self.answers.append
+        )
+        self.publisher.warmed()
+
+    def capture(self, frame_id: int) -> FrameInfo:
+        """Turn the clock to the frame's capture time, and register it."""
+        info = frame_info(frame_id, captured_ns=frame_id * PERIOD_NS, limit_ns=LIMIT_NS)
+        self.turn_to(info.captured_ns)
+        self.publisher.register(info, CaptureClock.ARRIVAL)
+        return info
+
+    def turn_to(self, at_ns: int) -> None:
+        self.clock.advance(max(0, at_ns - self.clock.now_ns()))
+
+    def measured(self, info: FrameInfo) -> None:
+        self.publisher.measured(info, Snapshot(info.captured_ns, f"seen in {info.frame_id}"))
+
+    @property
+    def said(self) -> list[tuple[int, Status, Reason | None]]:
+        return [(answer.info.frame_id, answer.status, answer.reason) for answer in self.answers]
+
+
+def test_a_measured_head_is_published_at_once() -> None:
+    """Nobody waits for a timer."""
+    bench = Bench()
+    info = bench.capture(0)
+    bench.clock.advance(20 * NS_PER_MS)
+    bench.measured(info)
+    assert bench.said == [(0, Status.FRESH, None)]
+    assert bench.answers[0].published_ns == 20 * NS_PER_MS
+    assert bench.answers[0].payload == ("seen in 0", 0)
+
+
+def test_order_is_kept() -> None:
+    """A frame that is ready waits for the one before it, and goes out with it."""
+    bench = Bench()
+    first, second = bench.capture(0), bench.capture(1)
+    bench.measured(second)
+    assert bench.said == []
+    bench.measured(first)
+    assert bench.said == [(0, Status.FRESH, None), (1, Status.FRESH, None)]
+
+
+def test_a_frame_that_is_not_measured_is_answered_before_its_deadline() -> None:
+    """At the deadline less the margin, with a forecast from what was measured before."""
+    bench = Bench()
+    bench.measured(bench.capture(0))
+    info = bench.capture(1)
+    assert info.due_ns is not None
+    wake_ns = bench.publisher.publish_due()
+    assert wake_ns == info.due_ns - bench.publisher.margin_ns
+    bench.turn_to(wake_ns - 1)
+    assert bench.publisher.publish_due() == wake_ns
+    bench.turn_to(wake_ns)
+    assert bench.publisher.publish_due() is None
+    assert bench.said[1:] == [(1, Status.FORECAST, Reason.LATE)]
+    assert bench.answers[1].payload == ("seen in 0", PERIOD_NS)
+
+
+def test_a_refused_frame_is_answered_at_once() -> None:
+    """There is nothing to wait for; the first reason stands."""
+    bench = Bench()
+    bench.measured(bench.capture(0))
+    bench.capture(1)
+    bench.publisher.refuse(1, Reason.SUPERSEDED)
+    bench.publisher.refuse(1, Reason.FAILED)
+    assert bench.said[1:] == [(1, Status.FORECAST, Reason.SUPERSEDED)]
+
+
+def test_blind_is_not_an_empty_scene() -> None:
+    """Before anything was measured, and beyond the horizon, there is no payload at all."""
+    bench = Bench()
+    bench.capture(0)
+    bench.publisher.refuse(0, Reason.SUPERSEDED)
+    bench.measured(bench.capture(1))
+    much_later = frame_info(2, captured_ns=PERIOD_NS + 501 * NS_PER_MS, limit_ns=LIMIT_NS)
+    bench.turn_to(much_later.captured_ns)
+    bench.publisher.register(much_later, CaptureClock.ARRIVAL)
+    bench.publisher.refuse(2, Reason.SUPERSEDED)
+    assert [bench.said[0], bench.said[2]] == [(n, Status.BLIND, Reason.SUPERSEDED) for n in (0, 2)]
+    assert bench.answers[0].payload is bench.answers[2].payload is None
+
+
+def test_a_late_result_serves_later_forecasts() -> None:
+    """The frame itself was answered without it, and is not answered again."""
+    bench = Bench()
+    late = bench.capture(0)
+    bench.turn_to(LIMIT_NS - bench.publisher.margin_ns)
+    bench.publisher.publish_due()
+    assert bench.said == [(0, Status.BLIND, Reason.LATE)]
+    bench.measured(late)
+    assert len(bench.answers) == 1
+    info = frame_info(1, captured_ns=PERIOD_NS, limit_ns=LIMIT_NS)
+    bench.publisher.register(info, CaptureClock.ARRIVAL)
+    bench.publisher.refuse(1, Reason.SUPERSEDED)
+    assert bench.answers[1].payload == ("seen in 0", PERIOD_NS)
+
+
+def test_a_measurement_of_the_future_is_not_used() -> None:
+    """A forecast looks ahead from an earlier frame, never back from a later one."""
+    bench = Bench()
+    bench.measured(bench.capture(0))
+    first, second = bench.capture(1), bench.capture(2)
+    bench.measured(second)
+    bench.publisher.refuse(first.frame_id, Reason.FAILED)
+    assert bench.answers[1].payload == ("seen in 0", PERIOD_NS)
+    assert bench.answers[2].status is Status.FRESH
+
+
+def test_nothing_is_published_late() -> None:
+    """A publisher that runs after the deadline counts the frame as missed, and goes on with the next."""
+    bench = Bench()
+    first = bench.capture(0)
+    second = bench.capture(1)
+    assert first.due_ns is not None
+    bench.turn_to(first.due_ns + 1)
+    bench.measured(second)
+    bench.publisher.publish_due()
+    assert bench.said == [(1, Status.FRESH, None)]
+    books = bench.ledger.books()
+    assert books.fates[Fate.MISSED] == 1
+    assert books.balanced
+
+
+def test_an_answer_that_takes_too_long_to_hand_over_is_counted() -> None:
+    """published_late is measured after the hand-over, not assumed."""
+    bench = Bench()
+    info = bench.capture(0)
+    assert info.due_ns is not None
+    bench.publisher._hand_over = lambda _: bench.clock.advance(LIMIT_NS + 1)
+    bench.measured(info)
+    assert bench.ledger.books().published_late == 1
+
+
+def test_undecodable_frames_get_no_answer() -> None:
+    """They are counted; one that was answered already stays answered."""
+    bench = Bench()
+    bench.capture(0)
+    bench.publisher.undecodable(0)
+    assert bench.said == []
+    assert bench.ledger.books().fates[Fate.UNDECODABLE] == 1
+    bench.capture(1)
+    bench.publisher.refuse(1, Reason.SUPERSEDED)
+    bench.publisher.undecodable(1)
+    assert bench.ledger.books().fates[Fate.UNDECODABLE] == 1
+    assert bench.ledger.books().balanced
+
+
+def test_warming_is_the_reason_until_the_model_is_ready() -> None:
+    """A frame that nobody could measure yet says so."""
+    bench = Bench()
+    cold = Publisher(limit_ns=LIMIT_NS, clock=bench.clock, ledger=bench.ledger, hand_over=bench.answers.append)
+    cold.register(frame_info(0, captured_ns=0, limit_ns=LIMIT_NS), CaptureClock.ARRIVAL)
+    bench.turn_to(LIMIT_NS - cold.margin_ns)
+    cold.publish_due()
+    assert bench.said == [(0, Status.BLIND, Reason.WARMING)]
+
+
+def test_a_result_that_cannot_be_moved_serves_its_own_frame_only() -> None:
+    """Without a tracker there are fresh and blind answers."""
+    bench = Bench()
+    info = bench.capture(0)
+    bench.publisher.measured(info, "boxes")
+    bench.capture(1)
+    bench.publisher.refuse(1, Reason.SUPERSEDED)
+    assert [(answer.status, answer.payload) for answer in bench.answers] == [
+        (Status.FRESH, "boxes"),
+        (Status.BLIND, None),
+    ]
+
+
+def test_the_margin_follows_the_lateness_of_wake_ups() -> None:
+    """It grows at once when a wake-up comes late, is never more than a third of the limit, and shrinks slowly."""
+    margin = WakeMargin(LIMIT_NS)
+    first_ns = margin.margin_ns
+    margin.observe(12 * NS_PER_MS)
+    assert margin.margin_ns == 26 * NS_PER_MS > first_ns
+    margin.observe(90 * NS_PER_MS)
+    assert margin.margin_ns == LIMIT_NS // 3
+    for _ in range(600):
+        margin.observe(50_000)
+    assert margin.margin_ns == 6 * NS_PER_MS
