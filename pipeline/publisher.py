@@ -55,6 +55,8 @@ class _Entry:
 
     info: FrameInfo
     clock: CaptureClock
+    due_ns: int
+    """The earliest deadline of this frame and of those behind it, which cannot be answered before this one."""
     reason: Reason | None = None
     """Set when the frame was refused."""
     result: Forecaster | None = None
@@ -101,11 +103,17 @@ class Publisher:
     def register(self, info: FrameInfo, clock: CaptureClock) -> None:
         """Put a captured frame at the end of the line."""
         self._ledger.captured(info.frame_id)
+        assert info.due_ns is not None  # this is live mode
         with self._changed:
-            entry = _Entry(info, clock)
+            # Capture times may go back: they are corrected as the stream is got to know.
+            for earlier in reversed(self._line):
+                if earlier.due_ns <= info.due_ns:
+                    break
+                earlier.due_ns = info.due_ns
+            entry = _Entry(info, clock, info.due_ns)
             self._line.append(entry)
             self._by_id[info.frame_id] = entry
-            if self._line[0] is entry and self._latest_ns(info) < self._alarm_ns:
+            if self._latest_ns(self._line[0]) < self._alarm_ns:
                 self._changed.notify()
 
     def decoded(self, frame_id: int, *, size: tuple[int, int], picture: object | None) -> None:
@@ -186,12 +194,11 @@ class Publisher:
         with self._changed:
             while self._line:
                 head = self._line[0]
-                assert head.info.due_ns is not None
-                if not head.resolved and self._clock.now_ns() < self._latest_ns(head.info):
-                    return self._latest_ns(head.info)
+                if not head.resolved and self._clock.now_ns() < self._latest_ns(head):
+                    return self._latest_ns(head)
                 self._line.popleft()
                 del self._by_id[head.info.frame_id]
-                self._publish(head, head.info.due_ns)
+                self._publish(head)
             return None
 
     def _wait_until(self, wake_ns: int | None) -> None:
@@ -202,13 +209,13 @@ class Publisher:
         if not notified and wake_ns is not None:
             self._margin.observe(max(0, self._clock.now_ns() - wake_ns))
 
-    def _latest_ns(self, info: FrameInfo) -> int:
+    def _latest_ns(self, entry: _Entry) -> int:
         """Return when a frame is answered at the latest."""
-        assert info.due_ns is not None  # this is live mode
-        return info.due_ns - self._margin.margin_ns
+        return entry.due_ns - self._margin.margin_ns
 
-    def _publish(self, entry: _Entry, due_ns: int) -> None:
-        frame_id = entry.info.frame_id
+    def _publish(self, entry: _Entry) -> None:
+        frame_id, due_ns = entry.info.frame_id, entry.info.due_ns
+        assert due_ns is not None
         if entry.undecodable:
             self._ledger.settle(frame_id, Fate.UNDECODABLE)
             return

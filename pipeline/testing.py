@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
-
-from pydantic import BaseModel
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
 from pipeline.errors import StreamLost, Undecodable
@@ -249,24 +247,13 @@ class RecordingSink(Sink):
         self.gaps.append(gap)
 
 
-@dataclass(slots=True)
-class StageCheck:
-    """What check_stage saw, for further assertions."""
-
-    outputs: list[object | None] = field(default_factory=list)
-
-
-class NoOptions(BaseModel):
-    """Options of a stage that has none."""
-
-
 def check_stage(
     make: Callable[[], Stage],
     payloads: Sequence[object],
     *,
     downstream: object | None = None,
     same: Callable[[object, object], bool] | None = None,
-) -> StageCheck:
+) -> list[object | None]:
     """Check what every stage must keep to; raise AssertionError with a sentence where it does not.
 
     Checked: the constructor and `open` can be repeated, `close` is idempotent, outputs have the announced class,
@@ -278,6 +265,9 @@ def check_stage(
         payloads: at least two inputs that the stage takes, in frame order.
         downstream: the input_spec of the next stage, if this one asks for it.
         same: compares two outputs; equality of `repr` if not given.
+
+    Returns:
+        The outputs, for further assertions.
     """
     equal = same or (lambda first, second: repr(first) == repr(second))
     first = _run_stage(make, payloads, downstream, range(len(payloads)))
@@ -288,7 +278,7 @@ def check_stage(
         backward = _run_stage(make, payloads, downstream, range(len(payloads) - 1, -1, -1))
         for number, (one, other) in enumerate(zip(first, backward, strict=True)):
             assert equal(one, other), f"frame {number}: not stateless, the order of frames changed the result"
-    return StageCheck(first)
+    return first
 
 
 def _run_stage(

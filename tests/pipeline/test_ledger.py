@@ -37,7 +37,7 @@ def test_a_frame_has_one_fate_and_a_known_one() -> None:
     ledger = Ledger()
     ledger.captured(0)
     ledger.settle(0, Fate.FRESH)
-    with pytest.raises(LedgerError, match="frame 0 .* not open"):
+    with pytest.raises(LedgerError, match=r"frame 0 .* not open"):
         ledger.settle(0, Fate.MISSED)
     with pytest.raises(LedgerError, match="not open"):
         ledger.settle(7, Fate.FRESH)

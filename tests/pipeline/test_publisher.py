@@ -79,6 +79,22 @@ def test_a_frame_that_is_not_measured_is_answered_before_its_deadline() -> None:
     assert bench.answers[1].payload == ("seen in 0", PERIOD_NS)
 
 
+def test_a_later_frame_with_an_earlier_deadline_hurries_those_before_it() -> None:
+    """Capture times can go back when a camera's clock is corrected; order and both deadlines are kept."""
+    bench = Bench()
+    bench.measured(bench.capture(0))
+    bench.capture(1)
+    bench.turn_to(PERIOD_NS + 20 * NS_PER_MS)
+    early = frame_info(2, captured_ns=PERIOD_NS - 10 * NS_PER_MS, limit_ns=LIMIT_NS)
+    bench.publisher.register(early, CaptureClock.PTS)
+    assert early.due_ns is not None
+    wake_ns = bench.publisher.publish_due()
+    assert wake_ns == early.due_ns - bench.publisher.margin_ns
+    bench.turn_to(wake_ns)
+    assert bench.publisher.publish_due() is None
+    assert [frame_id for frame_id, _, _ in bench.said] == [0, 1, 2]
+
+
 def test_a_refused_frame_is_answered_at_once() -> None:
     """There is nothing to wait for; the first reason stands."""
     bench = Bench()

@@ -48,8 +48,8 @@ def walker(at_ms: float, *, score: float = 0.9, speed: float = 60.0, left: float
 def test_keeps_to_what_every_stage_keeps_to(detections: Make) -> None:
     """The shared check of stages passes, and what comes out is a Forecaster of its frame."""
     frames = [detections([walker(number * 1000 / 30), (300, 100, 340, 200, 0.8, 1)]) for number in range(5)]
-    check = check_stage(tracker, frames)
-    for number, output in enumerate(check.outputs):
+    outputs = check_stage(tracker, frames)
+    for number, output in enumerate(outputs):
         assert isinstance(output, Forecaster)
         assert output.measured_ns == frame_info(number).captured_ns
         assert output.forecast(output.measured_ns) is not None

@@ -1,0 +1,126 @@
+"""Answers to one sink."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pipeline.delivery import Delivery
+from pipeline.frame import Answer, CaptureClock, Mode, Status
+from pipeline.stage import Sink
+from pipeline.testing import ManualClock, RecordingSink, frame_info
+
+
+def answer(frame_id: int) -> Answer:
+    return Answer(frame_info(frame_id), Status.FRESH, None, None, CaptureClock.FILE, None, None, None, None)
+
+
+def delivered(sink: Sink, frame_ids: list[int], *, mode: Mode = Mode.LOSSLESS) -> Delivery:
+    """Offer everything, then let the sink's thread run to the end, on this thread."""
+    delivery = Delivery("sink", sink, mode=mode, clock=ManualClock())
+    for frame_id in frame_ids:
+        delivery.offer(answer(frame_id))
+    delivery.link.end()
+    delivery.run()
+    return delivery
+
+
+def test_the_gap_counts_frames_without_a_record() -> None:
+    """From the frame before that this sink has, or from the first frame there ever was."""
+    sink = RecordingSink()
+    delivered(sink, [2, 3, 7])
+    assert sink.gaps == [2, 0, 3]
+    assert sink.closed == 1
+
+
+def test_a_live_queue_drops_its_oldest() -> None:
+    """A sink that does not keep up gets the newest, and the report counts what it skipped."""
+    sink = RecordingSink()
+    count = 2000
+    delivery = delivered(sink, list(range(count)), mode=Mode.LIVE)
+    kept = [one.info.frame_id for one in sink.answers]
+    assert kept == list(range(count - len(kept), count))
+    assert sink.gaps[0] == count - len(kept)
+    assert delivery.report().skipped == count - len(kept)
+    assert delivery.report().written == len(kept)
+
+
+def test_a_sink_that_fails_is_closed_and_the_queue_goes_on() -> None:
+    """Nobody waits for it, and what it does not get counts as skipped."""
+    sink = RecordingSink(fails_on=2)
+    report = delivered(sink, [0, 1, 2, 3, 4]).report()
+    assert (report.written, report.skipped) == (2, 3)
+    assert report.failed == "no space left on the test's device"
+    assert sink.closed >= 1
+
+
+class BadStart(RecordingSink):
+    """Cannot begin."""
+
+    def begin(self) -> None:
+        raise OSError("the disk is full already")
+
+
+def test_a_sink_that_cannot_begin_has_failed() -> None:
+    """Nothing is written to it."""
+    sink = BadStart()
+    report = delivered(sink, [0, 1]).report()
+    assert (report.written, report.skipped, report.failed) == (0, 2, "the disk is full already")
+    assert sink.answers == []
+
+
+class BadEnd(RecordingSink):
+    """Cannot be closed."""
+
+    def close(self) -> None:
+        raise OSError("lost on closing")
+
+
+def test_a_sink_that_cannot_be_closed_has_failed() -> None:
+    """What was written counts, but the report says that the end is missing."""
+    report = delivered(BadEnd(), [0, 1]).report()
+    assert report.written == 2
+    assert report.failed is not None
+    assert "lost on closing" in report.failed
+
+
+def test_what_was_queued_when_the_queue_was_shut_is_skipped() -> None:
+    """A stuck sink's rest is counted, also what comes after."""
+    delivery = Delivery("sink", RecordingSink(), mode=Mode.LOSSLESS, clock=ManualClock())
+    delivery.offer(answer(0))
+    delivery.offer(answer(1))
+    delivery.close()
+    delivery.offer(answer(2))
+    assert delivery.report().skipped == 3
+
+
+@pytest.mark.parametrize("mode", [Mode.LIVE, Mode.LOSSLESS])
+def test_a_blocked_sink_holds_up_only_a_lossless_run(mode: Mode) -> None:
+    """Live: offers return at once. Lossless: the offer waits for room."""
+    gate = threading.Event()
+    clock = ManualClock()
+    delivery = Delivery("sink", RecordingSink(gate=gate), mode=mode, clock=clock)
+    thread = threading.Thread(target=delivery.run, daemon=True)
+    thread.start()
+    done = threading.Event()
+
+    def offer_many() -> None:
+        for frame_id in range(2000):
+            delivery.offer(answer(frame_id))
+        done.set()
+
+    offering = threading.Thread(target=offer_many, daemon=True)
+    offering.start()
+    if mode is Mode.LIVE:
+        assert done.wait(10)
+    else:
+        clock.wait_for_waiters(1)
+        assert not done.is_set()
+    gate.set()
+    assert done.wait(10)
+    delivery.link.end()
+    thread.join(10)
+    report = delivery.report()
+    assert report.written + report.skipped == 2000
+    assert (report.skipped == 0) is (mode is Mode.LOSSLESS)

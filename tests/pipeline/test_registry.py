@@ -1,0 +1,48 @@
+"""Finding parts by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.registry import Group, find, find_sink, find_source, find_stage, names, near
+
+
+def test_ours_are_registered() -> None:
+    """Everything that the command line promises has a name."""
+    assert {"video", "synthetic", "chaos"} <= set(names(Group.SOURCES))
+    assert {"preprocess", "detect", "track", "synthetic_detect", "chaos"} <= set(names(Group.STAGES))
+    assert {"jsonl", "stdout", "csv", "mot", "video", "ws", "chaos"} <= set(names(Group.SINKS))
+    for group in (Group.SOURCES, Group.DECODERS, Group.STAGES, Group.SINKS):
+        for name in names(group):
+            assert find(group, name).options_type.model_json_schema()["type"] == "object"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("trak", "did you mean track?; known: chaos, detect"),
+        ("nosuch.module:X", "cannot be imported"),
+        ("pipeline.testing:Nothing", "has no Nothing"),
+        ("pipeline.testing:RecordingSink", "not a class derived from pipeline.stage.Stage"),
+        ("pipeline.testing:frame_info", "not a class"),
+    ],
+)
+def test_what_is_not_there(kind: str, said: str) -> None:
+    """One line that helps."""
+    with pytest.raises(LookupError) as caught:
+        find_stage(kind)
+    assert said in str(caught.value)
+
+
+def test_a_class_can_be_named_by_its_module() -> None:
+    """Any class in the right role serves."""
+    from pipeline.testing import NumberSource, RecordingSink
+
+    assert find_source("pipeline.testing:NumberSource") is NumberSource
+    assert find_sink("pipeline.testing:RecordingSink") is RecordingSink
+
+
+def test_near_names() -> None:
+    """Only near ones are offered."""
+    assert near("jsonn", ["jsonl", "csv"]) == ", did you mean jsonl?"
+    assert near("zzz", ["jsonl", "csv"]) == ""
