@@ -1,0 +1,6 @@
+"""RTSP without waiting for the next picture: access units are cut from RTP by the marker bit.
+
+In order: `units` is what comes out; `rtp` reads packets, `ordering` sorts them; `nal` is what both codecs share,
+`h264` and `h265` read payloads, `picture` collects what belongs together, `assembler` joins all of that; `rtcp` reads
+and writes reports. `sdp`, `messages` and `auth` speak RTSP, and `client` is the only module that touches sockets.
+"""
