@@ -24,6 +24,7 @@ From the bottom up; every module imports only modules above it in this list:
     feed        the capture loop, and the way back to a lost source
     live        the engine of live runs
     lossless    the engine of lossless runs
+    reporting   the report, from what all parts counted
     run         one execution: threads, stopping, report
     testing     for authors of stages
     config      YAML and flags to typed settings and parts

@@ -13,21 +13,21 @@ from __future__ import annotations
 
 import functools
 import logging
-import resource
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag, RealClock, process_cpu_ns
+from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag, RealClock
 from pipeline.delivery import Delivery
 from pipeline.errors import LinkClosed, SourceOpenError, StageFailed
 from pipeline.feed import Backoff, Feed
-from pipeline.frame import Answer, Mode, Reason
+from pipeline.frame import Answer, Mode
 from pipeline.graph import Plan
 from pipeline.ledger import Ledger
 from pipeline.live import LiveEngine
 from pipeline.lossless import LosslessEngine
-from pipeline.report import Ages, DetectorReport, Report, SourceReport, frames_from_books, percentiles_ms
+from pipeline.report import Report
+from pipeline.reporting import Reporter
 from pipeline.stage import OpenContext, Part
 
 log = logging.getLogger("framepace.run")
@@ -98,12 +98,18 @@ class Run:
         self._failure_lock = threading.Lock()  # the first failure wins
         self._opened: list[Part] = []
         self._stuck: list[str] = []
-        self._started_ns = self._clock.now_ns()
-        self._started_cpu_ns = process_cpu_ns()
-        self._ready_ns: int | None = None
-        self._first_answer_ns: int | None = None
-        self._finished = False
-        self._ended_ns: int | None = None
+        live = settings.mode is Mode.LIVE
+        self._reporter = Reporter(
+            plan,
+            stream_id=settings.stream_id,
+            deadline_ns=settings.deadline_ns if live else None,
+            clock=self._clock,
+            ledger=self._ledger,
+            engine=self._engine,
+            feed=self._feed,
+            deliveries=self._deliveries,
+        )
+        self._final: Report | None = None
 
     # Life cycle
 
@@ -116,7 +122,7 @@ class Run:
         Raises:
             OpenError: of the first part that could not be opened; whatever was opened is closed again.
         """
-        self._started_ns = self._clock.now_ns()
+        self._reporter.started()
         try:
             self._open_all(cancelled)
         except BaseException:
@@ -124,7 +130,7 @@ class Run:
             raise
         if self._stopping.is_set:
             return
-        self._ready_ns = self._clock.now_ns()
+        self._reporter.ready()
         for delivery in self._deliveries:
             self._sink_threads.append(self._thread(delivery.name, delivery.run))
         for name, work in [*self._engine.workers(), ("capture", self._capture)]:
@@ -159,11 +165,10 @@ class Run:
 
         The failure that ended the run early, if one did, is in `failure`.
         """
-        if not self._finished:
-            self._finished = True
+        if self._final is None:
             self._shut_down()
-            self._ended_ns = self._clock.now_ns()
-        return self.report()
+            self._final = self.report()
+        return self._final
 
     def join(self) -> Report:
         """Wait for the end, however long it takes, and finish.
@@ -306,8 +311,7 @@ class Run:
                 self._engine.source_ended()
 
     def _hand_over(self, answer: Answer) -> None:
-        if self._first_answer_ns is None:
-            self._first_answer_ns = self._clock.now_ns()
+        self._reporter.answered()
         if self._on_answer is not None:
             self._on_answer(answer)
         for delivery in self._deliveries:
@@ -369,50 +373,4 @@ class Run:
 
     def report(self) -> Report:
         """Return the report so far; final after finish()."""
-        books = self._ledger.books()
-        live = self._engine if isinstance(self._engine, LiveEngine) else None
-        end_ns = self._ended_ns or self._clock.now_ns()
-        failure = self.failure
-        return Report(
-            stream=self._settings.stream_id,
-            mode=self._settings.mode,
-            deadline_ms=self._settings.deadline_ns / NS_PER_MS if live else None,
-            frames=frames_from_books(books),
-            reasons={reason: books.reasons[reason] for reason in Reason},
-            published_late=books.published_late,
-            balanced=books.balanced,
-            age_ms=Ages(
-                fresh=percentiles_ms(live.publisher.age_fresh) if live and live.publisher.age_fresh.count else None,
-                all=percentiles_ms(live.publisher.age_all) if live and live.publisher.age_all.count else None,
-            ),
-            stages={name: used.times() for name, used in self._engine.statistics.items()},
-            queues=self._engine.queues(),
-            sinks={delivery.name: delivery.report() for delivery in self._deliveries},
-            detector=self._detector_report(),
-            source=SourceReport(reconnects=self._feed.reconnects, clock=self._feed.capture_clock),
-            health=live.publisher.health.state if live else None,
-            margin_ms=round(live.publisher.margin_ns / NS_PER_MS, 3) if live else None,
-            ready_s=self._seconds_to(self._ready_ns),
-            first_answer_s=self._seconds_to(self._first_answer_ns),
-            stuck=list(self._stuck),
-            failure=None if failure is None else f"{type(failure).__name__}: {failure}",
-            duration_s=self._seconds_to(end_ns) or 0.0,
-            cpu_s=round((process_cpu_ns() - self._started_cpu_ns) / NS_PER_S, 3),
-            peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        )
-
-    def _seconds_to(self, at_ns: int | None) -> float | None:
-        """Return how long after the start a moment was."""
-        return None if at_ns is None else round((at_ns - self._started_ns) / NS_PER_S, 3)
-
-    def _detector_report(self) -> DetectorReport | None:
-        name = self._plan.detector
-        if name is None:
-            return None
-        facts = dict(self._plan.stages)[name].describe()
-        return DetectorReport(
-            model=str(facts.get("model", name)),
-            provider=str(facts.get("provider", "")),
-            input=str(facts.get("input", "")),
-            runs=self._engine.statistics[name].items,
-        )
+        return self._final or self._reporter.report(stuck=self._stuck, failure=self.failure)

@@ -1,0 +1,118 @@
+"""Writes the report of a run from what its parts counted."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Sequence
+
+from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, process_cpu_ns
+from pipeline.delivery import Delivery
+from pipeline.feed import Feed
+from pipeline.frame import Mode, Reason
+from pipeline.graph import Plan
+from pipeline.ledger import Ledger
+from pipeline.live import LiveEngine
+from pipeline.lossless import LosslessEngine
+from pipeline.report import Ages, DetectorReport, Report, SourceReport, frames_from_books, percentiles_ms
+
+
+class Reporter:
+    """Notes when things happened, and makes a report at any time.
+
+    Args:
+        plan: whose detector describes itself.
+        stream_id: name of the stream.
+        deadline_ns: capture to answer; None in lossless mode.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        stream_id: str,
+        deadline_ns: int | None,
+        clock: Clock,
+        ledger: Ledger,
+        engine: LiveEngine | LosslessEngine,
+        feed: Feed,
+        deliveries: Sequence[Delivery],
+    ) -> None:
+        self._plan = plan
+        self._stream_id = stream_id
+        self._deadline_ns = deadline_ns
+        self._clock = clock
+        self._ledger = ledger
+        self._engine = engine
+        self._feed = feed
+        self._deliveries = deliveries
+        self._ready_ns: int | None = None
+        self._first_answer_ns: int | None = None
+        self.started()
+
+    def started(self) -> None:
+        """Note that the run begins to open its parts."""
+        self._started_ns = self._clock.now_ns()
+        self._started_cpu_ns = process_cpu_ns()
+
+    def ready(self) -> None:
+        """Note that every part is open."""
+        self._ready_ns = self._clock.now_ns()
+
+    def answered(self) -> None:
+        """Note an answer; only the first one counts."""
+        if self._first_answer_ns is None:
+            self._first_answer_ns = self._clock.now_ns()
+
+    def report(self, *, stuck: Sequence[str], failure: BaseException | None) -> Report:
+        """Return the report so far.
+
+        Args:
+            stuck: names of threads that had to be left behind.
+            failure: what ended the run early.
+        """
+        books = self._ledger.books()
+        engine = self._engine
+        live = engine if isinstance(engine, LiveEngine) else None
+        fresh, every = (live.publisher.age_fresh, live.publisher.age_all) if live else (None, None)
+        return Report(
+            stream=self._stream_id,
+            mode=Mode.LIVE if live else Mode.LOSSLESS,
+            deadline_ms=None if self._deadline_ns is None else self._deadline_ns / NS_PER_MS,
+            frames=frames_from_books(books),
+            reasons={reason: books.reasons[reason] for reason in Reason},
+            published_late=books.published_late,
+            balanced=books.balanced,
+            age_ms=Ages(
+                fresh=percentiles_ms(fresh) if fresh and fresh.count else None,
+                all=percentiles_ms(every) if every and every.count else None,
+            ),
+            stages={name: used.times() for name, used in engine.statistics.items()},
+            queues=engine.queues(),
+            sinks={delivery.name: delivery.report() for delivery in self._deliveries},
+            detector=self._detector(),
+            source=SourceReport(reconnects=self._feed.reconnects, clock=self._feed.capture_clock),
+            health=live.publisher.health.state if live else None,
+            margin_ms=round(live.publisher.margin_ns / NS_PER_MS, 3) if live else None,
+            ready_s=self._seconds_to(self._ready_ns),
+            first_answer_s=self._seconds_to(self._first_answer_ns),
+            stuck=list(stuck),
+            failure=None if failure is None else f"{type(failure).__name__}: {failure}",
+            duration_s=self._seconds_to(self._clock.now_ns()) or 0.0,
+            cpu_s=round((process_cpu_ns() - self._started_cpu_ns) / NS_PER_S, 3),
+            peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        )
+
+    def _seconds_to(self, at_ns: int | None) -> float | None:
+        return None if at_ns is None else round((at_ns - self._started_ns) / NS_PER_S, 3)
+
+    def _detector(self) -> DetectorReport | None:
+        name = self._plan.detector
+        if name is None:
+            return None
+        facts = dict(self._plan.stages)[name].describe()
+        return DetectorReport(
+            model=str(facts.get("model", name)),
+            provider=str(facts.get("provider", "")),
+            input=str(facts.get("input", "")),
+            runs=self._engine.statistics[name].items,
+        )
