@@ -141,10 +141,10 @@ class Run:
         self._stopping.set()
 
     def wait(self, timeout_ns: int) -> bool:
-        """Wait until the run is over (all answered, failed, or stop was asked), or the time is up."""
+        """Wait until the run is over (all answered, failed, unheard, or stop was asked), or the time is up."""
         end_ns = self._clock.now_ns() + timeout_ns
         while True:
-            if self._stopping.is_set or self._is_over():
+            if self._stopping.is_set or self._is_over() or self._is_unheard():
                 return True
             rest_ns = end_ns - self._clock.now_ns()
             if rest_ns <= 0:
@@ -159,6 +159,13 @@ class Run:
             return True
         self._end_deliveries()
         return not self._alive(self._sink_threads)
+
+    def _is_unheard(self) -> bool:
+        """Whether there were sinks and all of them have failed: nobody gets an answer any more."""
+        if not self._deliveries or any(delivery.failure is None for delivery in self._deliveries):
+            return False
+        log.error("no sink is left; the run ends")
+        return True
 
     def finish(self) -> Report:
         """Stop what still runs, as the module's list says, and return the final report; idempotent.

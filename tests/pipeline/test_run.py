@@ -207,6 +207,19 @@ def test_a_sink_that_fails_leaves_the_others_alone() -> None:
     assert (report.sinks["sink bad"].written, report.sinks["sink bad"].skipped) == (4, 6)
 
 
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+def test_a_run_that_nobody_hears_ends(mode: Mode) -> None:
+    """When the last sink has failed there is no use in going on."""
+    source = live_source(10**6) if mode is Mode.LIVE else NumberSource(10**6)
+    sinks = [("sink a", RecordingSink(fails_on=3)), ("sink b", RecordingSink(fails_on=9))]
+    run = make_run(source, sinks=sinks)
+    run.start()
+    report = run.join()
+    assert report.frames.captured < 10**6
+    assert report.balanced
+    assert all(sink.failed for sink in report.sinks.values())
+
+
 def test_a_stopped_run_abandons_what_is_inside() -> None:
     """The books still balance, and the sinks have what was answered."""
     sink = RecordingSink()
