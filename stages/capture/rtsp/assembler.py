@@ -102,6 +102,7 @@ class Assembler:
     def flush(self) -> list[AccessUnit]:
         """Return what is under way, since nothing more will come."""
         units = self._place(self._sequencer.flush())
+        self._collect(self._depacketizer.drop())
         self._picture.is_incomplete |= self._markers.are_reliable and self._picture.has_slice
         return units + self._end_picture(by_marker=False)
 

@@ -53,7 +53,7 @@ def encoded(codec: str, pictures: int, options: tuple[tuple[str, str], ...]) -> 
     noise = np.random.default_rng(7).integers(0, 255, (192, 400), dtype=np.uint8)
     packets = []
     for number in range(pictures):
-        shifted = np.repeat(noise[: 192, 3 * number : 3 * number + 160, None], 3, axis=2)[:128]
+        shifted = np.repeat(noise[:192, 3 * number : 3 * number + 160, None], 3, axis=2)[:128]
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(shifted), format="bgr24")
         frame.pts = number
         packets += encoder.encode(frame)
