@@ -31,14 +31,12 @@ class H264Depacketizer(Depacketizer):
         kind = _kind(payload)
         if kind == _FU_A:
             return self._fu_a(payload)
-        done = self.finish()
-        if kind == _STAP_A:
-            return done + [Nal(_checked(nal)) for nal in aggregated(payload[1:])]
-        return [*done, Nal(_checked(payload))]
+        units = aggregated(payload[1:]) if kind == _STAP_A else (payload,)
+        nals = [Nal(_checked(unit)) for unit in units]
+        return self.finish() + nals
 
     def _fu_a(self, payload: bytes) -> list[Nal]:
         if len(payload) < 3:
-            self.drop()
             raise MalformedPayload("FU-A without data")
         header = _checked(bytes([payload[0] & 0xE0 | payload[1] & 0x1F]))
         starts, ends = bool(payload[1] & 0x80), bool(payload[1] & 0x40)

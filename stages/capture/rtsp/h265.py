@@ -40,14 +40,12 @@ class H265Depacketizer(Depacketizer):
         kind = _kind(payload)
         if kind == _FU:
             return self._fu(payload)
-        done = self.finish()
-        if kind == _AP:
-            return done + [Nal(_checked(nal)) for nal in aggregated(payload[2:])]
-        return [*done, Nal(_checked(payload))]
+        units = aggregated(payload[2:]) if kind == _AP else (payload,)
+        nals = [Nal(_checked(unit)) for unit in units]
+        return self.finish() + nals
 
     def _fu(self, payload: bytes) -> list[Nal]:
         if len(payload) < 4:
-            self.drop()
             raise MalformedPayload("FU without data")
         header = _checked(bytes([payload[0] & 0x81 | (payload[2] & 0x3F) << 1, payload[1]]))
         starts, ends = bool(payload[2] & 0x80), bool(payload[2] & 0x40)

@@ -17,7 +17,7 @@ _RECOVERY_POINT = 6
 
 
 class MalformedPayload(ValueError):
-    """A payload that does not follow its format; what was collected before it is gone."""
+    """A payload that does not follow its format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Depacketizer(ABC):
         """Return the NAL units that this payload, never empty, completes, or shows to be incomplete.
 
         Raises:
-            MalformedPayload: it breaks the format, or a unit grows beyond MAX_NAL_BYTES.
+            MalformedPayload: it breaks the format, or a unit grows beyond MAX_NAL_BYTES; call `drop` then.
         """
 
     @abstractmethod
@@ -87,7 +87,6 @@ class Depacketizer(ABC):
         if self._fragments is None:
             return [Nal(header, is_whole=False)]
         if len(self._fragments) + len(data) > MAX_NAL_BYTES:
-            self.drop()
             raise MalformedPayload("fragmented unit too large")
         self._fragments += data
         return done + self.finish() if ends else done

@@ -101,6 +101,9 @@ def test_an_endless_unit_is_refused(depacketizer: H264Depacketizer) -> None:
         depacketizer.nals(fu_a(5, piece))
     with pytest.raises(MalformedPayload, match="large"):
         depacketizer.nals(fu_a(5, piece))
+    (given_up,) = depacketizer.drop()
+    assert not given_up.is_whole
+    assert len(given_up.data) <= MAX_NAL_BYTES
     assert depacketizer.nals(fu_a(5, piece, END)) == [Nal(b"\x65", is_whole=False)]
 
 

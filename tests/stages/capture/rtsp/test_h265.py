@@ -96,6 +96,9 @@ def test_an_endless_unit_is_refused(depacketizer: H265Depacketizer) -> None:
         depacketizer.nals(fu(19, piece))
     with pytest.raises(MalformedPayload, match="large"):
         depacketizer.nals(fu(19, piece))
+    (given_up,) = depacketizer.drop()
+    assert not given_up.is_whole
+    assert len(given_up.data) <= MAX_NAL_BYTES
 
 
 @given(payloads=st.lists(st.binary(min_size=1, max_size=40), max_size=12))

@@ -134,6 +134,14 @@ def test_a_new_sequence_is_taken_with_its_second_packet(impatient: Sequencer, se
     assert impatient.counts.lost == 0
 
 
+def test_losses_of_the_sender_before_are_forgotten(impatient: Sequencer) -> None:
+    """A number that one sender lost is not late when the next one sends it twice."""
+    push_numbers(impatient, [10, 12])
+    for sequence in (10, 11, 11):
+        impatient.push(packet(sequence, ssrc=8), 0)
+    assert (impatient.counts.late, impatient.counts.duplicates) == (0, 1)
+
+
 def test_a_new_sender_does_not_swallow_what_waits(patient: Sequencer) -> None:
     """Packets that wait behind a gap are given back before the new sender's."""
     push_numbers(patient, [10, 12])
