@@ -38,10 +38,10 @@ def test_contract(make_model: ModelMaker) -> None:
     """It keeps to what every stage must."""
     path = str(make_model(finished(PERSON, CAR)))
     inputs = [ModelInput(np.zeros((1, 3, 64, 96), np.float32), (2.0, 2.0, 0.0, shift), (200, 150)) for shift in (0, 9)]
-    seen = check_stage(
+    outputs = check_stage(
         lambda: OnnxDetector(DetectOptions(model=path, provider="cpu")), inputs, same=lambda a, b: str(a) == str(b)
     )
-    assert [len(output) for output in seen.outputs if isinstance(output, Detections)] == [2, 2]
+    assert [len(output) for output in outputs if isinstance(output, Detections)] == [2, 2]
 
 
 def test_description(make_model: ModelMaker, open_detector: DetectorOpener) -> None:
