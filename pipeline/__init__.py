@@ -20,10 +20,12 @@ From the bottom up; every module imports only modules above it in this list:
     publisher   the answers, in order and in time
     gate        the mailbox in front of the detector
     graph       stages and links, checked
+    worker      what one thread of a run does
     delivery    answers to one sink
     feed        the capture loop, and the way back to a lost source
     live        the engine of live runs
     lossless    the engine of lossless runs
+    opening     opens the parts of a plan, and closes them
     reporting   the report, from what all parts counted
     run         one execution: threads, stopping, report
     testing     for authors of stages

@@ -81,13 +81,16 @@ class Feed:
         """Open the source again, however long it takes; return False when stopped meanwhile."""
         log.warning("source lost (%s); reconnecting", why)
         self._intake.flush()
-        self._source.close()
+        try:
+            self._source.close()
+        except Exception as error:  # what is broken may break once more; it is opened anew all the same
+            log.info("the lost source could not be closed: %s", error)
         attempt = 0
         while not self._stopping.wait(self._backoff.delay_ns(attempt)):
             attempt += 1
             try:
                 self._source.open(self._context)
-            except SourceOpenError as error:
+            except (SourceOpenError, StreamLost) as error:
                 log.info("source still away: %s", error)
                 continue
             self.reconnects += 1

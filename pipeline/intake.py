@@ -29,6 +29,8 @@ class Registered:
 
     info: FrameInfo
     clock: CaptureClock
+    withdrawn: bool = False
+    """Its packet is not decoded, on purpose: no picture will come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class _Waiting:
     pts_ns: int
     captured_ns: int
     clock: CaptureClock
+    withdrawn: bool = False
 
 
 class Intake:
@@ -86,9 +89,17 @@ class Intake:
         return ticket
 
     def withdraw(self, ticket: int) -> FrameInfo | None:
-        """Take out a frame whose packet is not decoded on purpose; None if it is not known any more."""
+        """Take out a frame whose packet is not decoded on purpose.
+
+        Returns:
+            The frame; None if its turn has not come, since frames presented before it are still expected: it is then
+            registered as withdrawn. None also if it is not known any more.
+        """
         with self._lock:
-            self._register_ticket(ticket)
+            for _, waiting_ticket, waiting in self._waiting:
+                if waiting_ticket == ticket:
+                    waiting.withdrawn = True
+                    return None
             return self._undecoded.pop(ticket, None)
 
     def emerged(self, ticket: int) -> Emerged:
@@ -154,5 +165,6 @@ class Intake:
         )
         self._next_frame += 1
         self._last_pts_ns = waiting.pts_ns
-        self._undecoded[waiting.ticket] = info
-        self._register(Registered(info, waiting.clock))
+        if not waiting.withdrawn:
+            self._undecoded[waiting.ticket] = info
+        self._register(Registered(info, waiting.clock, waiting.withdrawn))

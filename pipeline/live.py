@@ -28,13 +28,12 @@ from pipeline.publisher import Publisher
 from pipeline.report import Queue
 from pipeline.stage import Decoded, Decoder, Stage
 from pipeline.statistics import StageStatistics, queue_report
+from pipeline.worker import Worker
 
 log = logging.getLogger("framepace.live")
 
 _PACKETS = 64
 """Packets that a slow decoder may lag behind (about two seconds) before new ones are shed."""
-
-Worker = tuple[str, Callable[[], None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +113,13 @@ class LiveEngine:
             self._pictures_ended()
 
     def workers(self) -> list[Worker]:
-        """Return the name and the work of every thread but capture."""
-        workers: list[Worker] = [("publish", self.publisher.run)]
+        """Return the work of every thread but capture."""
+        workers = [Worker("publish", self.publisher.run)]
         if self._plan.decoder is not None:
-            workers.append(("decode", functools.partial(self._decode, self._plan.decoder)))
+            decoder = self._plan.decoder
+            workers.append(Worker("decode", functools.partial(self._decode, decoder), (decoder,)))
         for place, (name, stage) in enumerate(self._plan.stages):
-            workers.append((name, functools.partial(self._work, place, name, stage)))
+            workers.append(Worker(name, functools.partial(self._work, place, name, stage), (stage,)))
         return workers
 
     def close(self) -> None:
@@ -141,6 +141,8 @@ class LiveEngine:
 
     def _register(self, registered: Registered) -> None:
         self.publisher.register(registered.info, registered.clock)
+        if registered.withdrawn:
+            self.publisher.refuse(registered.info.frame_id, Reason.SHED)
 
     def _shed(self, packet: _Packet) -> None:
         info = self.intake.withdraw(packet.ticket)

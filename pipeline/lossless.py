@@ -25,14 +25,13 @@ from pipeline.link import Link, Policy
 from pipeline.report import Queue
 from pipeline.stage import Decoded, Decoder, Forecaster, Stage
 from pipeline.statistics import StageStatistics, queue_report
+from pipeline.worker import Worker
 
 log = logging.getLogger("framepace.lossless")
 
 _CAPACITY = 8
 """Frames per link: enough to even out the stages, few enough that pictures do not pile up."""
 _PACKETS = 64
-
-Worker = tuple[str, Callable[[], None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,15 +164,17 @@ class LosslessEngine:
             self._first_link().end()
 
     def workers(self) -> list[Worker]:
-        """Return the name and the work of every thread but capture."""
-        workers: list[Worker] = [("publish", self._publish)]
+        """Return the work of every thread but capture."""
+        workers = [Worker("publish", self._publish)]
         if self._plan.decoder is not None:
-            workers.append(("decode", functools.partial(self._decode, self._plan.decoder)))
+            decoder = self._plan.decoder
+            workers.append(Worker("decode", functools.partial(self._decode, decoder), (decoder,)))
         for place, group in enumerate(self._groups):
             name = "+".join(name for name, _ in group.stages)
+            parts = tuple(stage for _, stage in group.stages)
             for number in range(group.workers):
                 suffix = f" {number}" if group.workers > 1 else ""
-                workers.append((name + suffix, functools.partial(self._work, place, group)))
+                workers.append(Worker(name + suffix, functools.partial(self._work, place, group), parts))
         return workers
 
     def close(self) -> None:

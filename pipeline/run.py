@@ -6,7 +6,7 @@ Stopping, in this order (2 s at the most, whatever is stuck):
 3. Threads get WORK_STOP_NS to finish what they are in; one that does not is left behind and named.
 4. Frames still inside are settled as abandoned.
 5. Sinks write what is queued for them and close, within SINK_STOP_NS; then their queues are closed too.
-6. Source, decoder and stages whose threads ended are closed, on a thread of its own, within CLOSE_NS.
+6. Source, decoder and stages whose threads ended are closed, on a thread of their own, within CLOSE_NS.
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ from dataclasses import dataclass, field
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag, RealClock
 from pipeline.delivery import Delivery
-from pipeline.errors import LinkClosed, SourceOpenError, StageFailed
+from pipeline.errors import LinkClosed, StageFailed
 from pipeline.feed import Backoff, Feed
 from pipeline.frame import Answer, Mode
 from pipeline.graph import Plan
 from pipeline.ledger import Ledger
 from pipeline.live import LiveEngine
 from pipeline.lossless import LosslessEngine
+from pipeline.opening import OpenParts
 from pipeline.report import Report
 from pipeline.reporting import Reporter
 from pipeline.stage import OpenContext, Part
+from pipeline.worker import Worker
 
 log = logging.getLogger("framepace.run")
 
-WORK_STOP_NS = 1_000 * NS_PER_MS
+WORK_STOP_NS = 900 * NS_PER_MS
 SINK_STOP_NS = 500 * NS_PER_MS
-CLOSE_NS = 300 * NS_PER_MS
+CLOSE_NS = 250 * NS_PER_MS
 _POLL_NS = 20 * NS_PER_MS
 _TICK_NS = NS_PER_S // 4
 
@@ -83,20 +85,27 @@ class Run:
         self._stopping = Flag(self._clock)
         self._deliveries = [Delivery(name, sink, mode=settings.mode, clock=self._clock) for name, sink in plan.sinks]
         self._engine = self._make_engine()
+        context = self._context()
         self._feed = Feed(
             source=plan.source,
-            context=self._context(None),
+            context=context,
             intake=self._engine.intake,
             clock=self._clock,
             stopping=self._stopping,
             deliver=self._engine.deliver,
             backoff=settings.backoff,
         )
-        self._workers: list[threading.Thread] = []
+        self._parts = OpenParts(
+            plan,
+            context,
+            retry=settings.backoff if settings.retry_start else None,
+            stopping=self._stopping,
+            start_thread=self._thread,
+        )
+        self._workers: dict[threading.Thread, tuple[Part, ...]] = {}  # what each thread uses
         self._sink_threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
         self._failure_lock = threading.Lock()  # the first failure wins
-        self._opened: list[Part] = []
         self._stuck: list[str] = []
         live = settings.mode is Mode.LIVE
         self._reporter = Reporter(
@@ -124,17 +133,20 @@ class Run:
         """
         self._reporter.started()
         try:
-            self._open_all(cancelled)
+            opener = self._parts.open_all(cancelled)
         except BaseException:
-            self._close_parts(self._opened)
+            self._parts.close()
             raise
         if self._stopping.is_set:
+            self._workers[opener] = ()
             return
         self._reporter.ready()
         for delivery in self._deliveries:
             self._sink_threads.append(self._thread(delivery.name, delivery.run))
-        for name, work in [*self._engine.workers(), ("capture", self._capture)]:
-            self._workers.append(self._thread(name, functools.partial(self._guarded, name, work)))
+        capture = Worker("capture", self._capture, (self._plan.source,))
+        for worker in [*self._engine.workers(), capture]:
+            thread = self._thread(worker.name, functools.partial(self._guarded, worker))
+            self._workers[thread] = worker.parts
 
     def stop(self) -> None:
         """Ask the run to end; returns at once, may be called from any thread and from a signal handler's thread."""
@@ -226,7 +238,7 @@ class Run:
             hand_over=self._hand_over,
         )
 
-    def _context(self, downstream: object | None) -> OpenContext:
+    def _context(self) -> OpenContext:
         settings = self._settings
         return OpenContext(
             mode=settings.mode,
@@ -234,61 +246,7 @@ class Run:
             clock=self._clock,
             cores=settings.cores,
             deadline_ns=settings.deadline_ns if settings.mode is Mode.LIVE else None,
-            downstream=downstream,
         )
-
-    def _open_all(self, cancelled: Callable[[], bool]) -> None:
-        """Open the stages from the last to the first, while the source is being opened; then the sinks.
-
-        Sinks come last, so that nothing is written when something else cannot be opened.
-        """
-        source_error: list[BaseException] = []
-        opener = self._thread("open source", functools.partial(self._open_source, source_error))
-        try:
-            downstream: object | None = None
-            for _, stage in reversed(self._plan.stages):
-                self._open(stage, downstream)
-                downstream = stage.input_spec
-            if self._plan.decoder is not None:
-                self._open(self._plan.decoder, None)
-        finally:
-            while opener.is_alive():  # every source bounds its own opening
-                opener.join(_POLL_NS / NS_PER_S)
-                if cancelled():
-                    self.stop()
-                if self._stopping.is_set:
-                    break
-        if self._stopping.is_set:
-            return
-        if source_error:
-            raise source_error[0]
-        if self._settings.mode is Mode.LOSSLESS:
-            for _, stage in self._plan.stages:
-                stage.warm()
-        for _, sink in self._plan.sinks:
-            self._open(sink, None)
-
-    def _open(self, part: Part, downstream: object | None) -> None:
-        part.open(self._context(downstream))
-        self._opened.append(part)
-
-    def _open_source(self, errors: list[BaseException]) -> None:
-        attempt = 0
-        while True:
-            try:
-                self._open(self._plan.source, None)
-                return
-            except SourceOpenError as error:
-                if not self._settings.retry_start:
-                    errors.append(error)
-                    return
-                log.warning("source not there yet: %s", error)
-            except BaseException as error:  # handed to the thread that called start()
-                errors.append(error)
-                return
-            if self._stopping.wait(self._settings.backoff.delay_ns(attempt)):
-                return
-            attempt += 1
 
     # Running
 
@@ -297,25 +255,30 @@ class Run:
         thread.start()
         return thread
 
-    def _guarded(self, name: str, work: Callable[[], None]) -> None:
+    def _guarded(self, worker: Worker) -> None:
         """Run a thread's work; what it raises is kept, ends the run, and comes out of join()."""
         try:
-            work()
+            worker.work()
         except BaseException as error:
-            with self._failure_lock:
-                if self._failure is None and not self._stopping.is_set:
-                    self._failure = error
-            log.debug("thread %s failed", name, exc_info=True)
+            self._keep(error)
+            log.debug("thread %s failed", worker.name, exc_info=True)
             self.stop()
 
+    def _keep(self, error: BaseException) -> None:
+        with self._failure_lock:
+            if self._failure is None and not self._stopping.is_set:
+                self._failure = error
+
     def _capture(self) -> None:
+        """Capture until the end. A source that raises has ended too: what it gave before is still answered."""
         try:
             self._feed.run()
         except LinkClosed:
             return
-        finally:
-            if not self._stopping.is_set:
-                self._engine.source_ended()
+        except Exception as error:  # of the source; it comes out of join()
+            self._keep(error)
+        if not self._stopping.is_set:
+            self._engine.source_ended()
 
     def _hand_over(self, answer: Answer) -> None:
         self._reporter.answered()
@@ -332,42 +295,31 @@ class Run:
         busy = self._join(self._workers, WORK_STOP_NS // 2)
         if busy and self._settings.mode is Mode.LOSSLESS:
             self._end_deliveries()  # the publisher waits for a sink that does not go on
-        self._stuck += self._join(self._workers, WORK_STOP_NS // 2)
+        busy = self._join(self._workers, WORK_STOP_NS // 2)
         self._ledger.abandon_open()
         self._end_deliveries()
         self._join(self._sink_threads, SINK_STOP_NS)
         for delivery in self._deliveries:
             delivery.close()
-        self._stuck += self._join(self._sink_threads, CLOSE_NS)
-        stuck = {name.removeprefix("framepace ") for name in self._stuck}
-        parts = [part for name, part in self._named_parts() if not any(name in thread for thread in stuck)]
-        closer = self._thread("close", functools.partial(self._close_parts, parts))
-        self._stuck += self._join([closer], CLOSE_NS)
+        busy += self._join(self._sink_threads, CLOSE_NS)
+        in_use = [part for thread in busy for part in self._workers.get(thread, ())]
+        if self._sink_threads:  # they close their sinks themselves
+            in_use += [sink for _, sink in self._plan.sinks]
+        closer = self._thread("close", functools.partial(self._parts.close, except_for=in_use))
+        busy += self._join([closer], CLOSE_NS)
+        self._stuck = [thread.name for thread in busy]
 
     def _end_deliveries(self) -> None:
         for delivery in self._deliveries:
             delivery.link.end()
 
-    def _named_parts(self) -> Iterable[tuple[str, Part]]:
-        yield "capture", self._plan.source
-        if self._plan.decoder is not None:
-            yield "decode", self._plan.decoder
-        yield from self._plan.stages
-
-    def _close_parts(self, parts: Iterable[Part]) -> None:
-        for part in parts:
-            try:
-                part.close()
-            except Exception as error:  # one part that cannot be closed must not keep the others open
-                log.warning("%s could not be closed: %s", type(part).__name__, error)
-
-    def _join(self, threads: Iterable[threading.Thread], timeout_ns: int) -> list[str]:
-        """Wait for threads within a shared bound; return the names of those still alive."""
+    def _join(self, threads: Iterable[threading.Thread], timeout_ns: int) -> list[threading.Thread]:
+        """Wait for threads within a shared bound; return those still alive."""
         end_ns = self._clock.now_ns() + timeout_ns
         threads = list(threads)
         for thread in threads:
             thread.join(max(0.0, (end_ns - self._clock.now_ns()) / NS_PER_S))
-        return [thread.name for thread in self._alive(threads)]
+        return self._alive(threads)
 
     @staticmethod
     def _alive(threads: Iterable[threading.Thread]) -> list[threading.Thread]:

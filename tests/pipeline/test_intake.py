@@ -112,6 +112,20 @@ def test_a_withdrawn_frame_is_not_lost_too() -> None:
     assert bench.intake.emerged(second).lost == ()
 
 
+def test_a_withdrawn_frame_whose_turn_has_not_come_keeps_its_place() -> None:
+    """I P B B with the P shed: the Bs, shown before it, have their numbers first; then it is registered, as shed."""
+    bench = Bench()
+    bench.take(1, 0)
+    assert bench.intake.withdraw(bench.take(4, 1)) is None
+    bench.take(2, 2)
+    last = bench.take(3, 3)
+    following = bench.take(5, 4)
+    assert bench.stamps == [1, 2, 3, 4]
+    assert [one.withdrawn for one in bench.registered] == [False, False, False, True]
+    bench.intake.emerged(last)
+    assert bench.intake.emerged(following).lost == ()
+
+
 def test_time_stamps_that_start_again_make_a_new_time_line() -> None:
     """After a jump back what waited is registered first, and ids go on."""
     bench = Bench()

@@ -12,7 +12,7 @@ from pipeline.errors import SinkOpenError, SourceOpenError, StageFailed, StageOp
 from pipeline.feed import Backoff
 from pipeline.frame import Answer, Mode, Reason, Status
 from pipeline.graph import Graph
-from pipeline.run import Run, RunSettings
+from pipeline.run import CLOSE_NS, SINK_STOP_NS, WORK_STOP_NS, Run, RunSettings
 from pipeline.stage import OpenContext, Sample, Sink, Source, Stage
 from pipeline.testing import NumberSource, PassDecoder, PassDetector, PassStage, RecordingSink, SnapshotStage
 
@@ -145,6 +145,64 @@ def test_a_source_that_comes_later() -> None:
     assert source.tried == 4
 
 
+def test_a_stage_that_cannot_be_opened_ends_the_wait_for_a_source() -> None:
+    """A wrong model is reported at once, although the camera is away and would be waited for."""
+    run = make_run(Away(10**9), stages=[("closed", Closed()), ("detect", PassDetector())], retry_start=True)
+    with pytest.raises(StageOpenError, match="is no model"):
+        run.start()
+    assert framepace_threads() == []
+
+
+def test_a_stop_while_sinks_are_opened_closes_them() -> None:
+    """Whatever was opened is closed once, also when no thread was ever started for it."""
+    first, stage = RecordingSink(), PassDetector()
+
+    class Stopping(RecordingSink):
+        """Somebody presses Ctrl-C while it opens."""
+
+        def open(self, context: OpenContext) -> None:
+            super().open(context)
+            run.stop()
+
+    second = Stopping()
+    run = make_run(NumberSource(3), stages=[("detect", stage)], sinks=[("sink a", first), ("sink b", second)])
+    run.start()
+    report = run.finish()
+    assert report.frames.captured == 0
+    assert [(part.opened, part.closed) for part in (first, second, stage)] == [(1, 1)] * 3
+
+
+def test_a_source_that_opens_too_late_is_closed_again() -> None:
+    """The run was over before it began; the source is not left open, nor closed before it was opened."""
+    may_open, closed = threading.Event(), threading.Event()
+
+    class Slow(NumberSource):
+        """Opens when the test says so."""
+
+        def open(self, context: OpenContext) -> None:
+            may_open.wait(30)
+            super().open(context)
+
+        def close(self) -> None:
+            super().close()
+            closed.set()
+
+    source = Slow(3)
+    run = make_run(source)
+    run.start(cancelled=lambda: True)
+    report = run.finish()
+    assert report.stuck == ["framepace open source"]
+    assert source.closed == 0
+    may_open.set()
+    assert closed.wait(10)
+    assert (source.opened, source.closed) == (1, 1)
+
+
+def test_the_steps_of_a_stop_add_up_to_less_than_is_stated() -> None:
+    """Work, sinks, and twice closing, with some room for what lies between."""
+    assert WORK_STOP_NS + SINK_STOP_NS + 2 * CLOSE_NS <= 1_900 * NS_PER_MS
+
+
 def test_waiting_for_a_source_can_be_cancelled() -> None:
     """The run is over before it began, and the report says that nothing happened."""
     sink = RecordingSink()
@@ -154,6 +212,7 @@ def test_waiting_for_a_source_can_be_cancelled() -> None:
     assert report.frames.captured == 0
     assert report.balanced
     assert sink.opened == 0
+    assert framepace_threads() == []
 
 
 def test_a_lost_source_is_opened_again() -> None:
@@ -171,7 +230,7 @@ def test_a_lost_source_is_opened_again() -> None:
 
 
 def test_a_source_with_a_defect_ends_the_run() -> None:
-    """What was read before is answered, the error comes out of join, and stands in the report."""
+    """What was read before is answered and written, the error comes out of join, and stands in the report."""
     sink = RecordingSink()
     run = make_run(Broken(20), sinks=[("sink", sink)])
     run.start()
@@ -180,6 +239,8 @@ def test_a_source_with_a_defect_ends_the_run() -> None:
     report = run.report()
     assert report.failure == "ZeroDivisionError: a defect in the source"
     assert report.balanced
+    assert report.frames.abandoned == 0
+    assert [answer.info.frame_id for answer in sink.answers] == list(range(5))
 
 
 def test_a_stage_that_raises_in_live_mode_costs_its_frame_only() -> None:

@@ -115,6 +115,43 @@ def test_stop_is_bounded(stuck: str, mode: Mode, trap: Trap) -> None:
     assert report.published_late == 0
 
 
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+def test_stop_is_bounded_when_everything_is_stuck(mode: Mode, trap: Trap) -> None:
+    """Stage, sink and source together take no longer than the stated time; a part in use is not closed."""
+    sink_holds, detector_holds = threading.Event(), threading.Event()
+
+    class StuckSink(RecordingSink):
+        def write(self, answer: Answer, *, gap: int) -> None:
+            sink_holds.set()
+            trap.hold()
+
+    class StuckDetector(PassDetector):
+        def process(self, payload: object, info: FrameInfo) -> object | None:
+            if info.frame_id:
+                detector_holds.set()
+                trap.hold()
+            return payload
+
+    class StuckSource(NumberSource):
+        def close(self) -> None:
+            trap.hold()
+
+    clock = RealClock() if mode is Mode.LIVE else None
+    source = StuckSource(10_000, period_ns=5 * NS_PER_MS, clock=clock)
+    detector = StuckDetector()
+    plan = Graph.chain(source, None, [("detect", detector)], [("sink", StuckSink())]).check(mode)
+    run = Run(plan, RunSettings("test", mode, cores=1))
+    run.start()
+    assert sink_holds.wait(20)
+    assert detector_holds.wait(20)
+    took_s = timed(lambda: (run.stop(), run.finish()))
+    report = run.report()
+    assert took_s < STATED_S + SLACK_S
+    assert report.balanced
+    assert report.stuck == ["framepace detect", "framepace sink", "framepace close"]
+    assert detector.closed == 0
+
+
 def timed(work: Callable[[], object]) -> float:
     start_s = time.monotonic()
     work()

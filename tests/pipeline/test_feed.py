@@ -1,0 +1,135 @@
+"""Reading the source, and the way back to a lost one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.clock import NS_PER_MS, NS_PER_S, Flag
+from pipeline.errors import SourceOpenError, StreamLost
+from pipeline.feed import Backoff, Feed
+from pipeline.frame import CaptureClock
+from pipeline.intake import Intake, Registered
+from pipeline.stage import OpenContext, Sample, Source
+from pipeline.testing import ManualClock, open_context
+
+
+class Scripted(Source):
+    """Gives or raises what the script says, for reading and for opening again."""
+
+    def __init__(self, reads: list[Sample | BaseException], opens: list[BaseException | None] | None = None) -> None:
+        self._reads: Iterator[Sample | BaseException] = iter(reads)
+        self._opens = iter(opens or [])
+        self.events: list[str] = []
+        self.close_error: Exception | None = None
+
+    def open(self, context: OpenContext) -> None:
+        self.events.append("open")
+        error = next(self._opens, None)
+        if error is not None:
+            raise error
+
+    def close(self) -> None:
+        self.events.append("close")
+        if self.close_error is not None:
+            raise self.close_error
+
+    def read(self) -> Sample | None:
+        found = next(self._reads, None)
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+
+class Impatient(Flag):
+    """Turns the clock instead of waiting, and notes how long the wait would have been; stops after some waits."""
+
+    def __init__(self, clock: ManualClock, *, patience: int) -> None:
+        super().__init__(clock)
+        self._manual = clock
+        self._patience = patience
+        self.waited_ns: list[int] = []
+
+    def wait(self, timeout_ns: int) -> bool:
+        if len(self.waited_ns) == self._patience:
+            self.set()
+            return True
+        self.waited_ns.append(timeout_ns)
+        self._manual.advance(timeout_ns)
+        return self.is_set
+
+
+class Bench:
+    """A feed on a scripted source."""
+
+    def __init__(self, source: Scripted, *, patience: int = 100) -> None:
+        self.clock = ManualClock(NS_PER_S)
+        self.stopping = Impatient(self.clock, patience=patience)
+        self.registered: list[Registered] = []
+        self.delivered: list[tuple[int, object]] = []
+        self.intake = Intake("cam", limit_ns=NS_PER_S, register=self.registered.append)
+        self.feed = Feed(
+            source=source,
+            context=open_context(self.clock),
+            intake=self.intake,
+            clock=self.clock,
+            stopping=self.stopping,
+            deliver=lambda ticket, payload: self.delivered.append((ticket, payload)),
+            backoff=Backoff(100 * NS_PER_MS, 500 * NS_PER_MS),
+        )
+
+
+def sample(payload: str, pts_ns: int | None = None, dts_ns: int | None = None) -> Sample:
+    return Sample(payload, pts_ns, dts_ns, None, CaptureClock.ARRIVAL)
+
+
+def test_every_sample_gets_a_ticket_and_the_time_of_its_arrival() -> None:
+    """Until the source says that it is over."""
+    bench = Bench(Scripted([sample("a"), sample("b")]))
+    bench.feed.run()
+    assert bench.delivered == [(0, "a"), (1, "b")]
+    assert [one.info.captured_ns for one in bench.registered] == [NS_PER_S, NS_PER_S]
+    assert bench.feed.capture_clock is CaptureClock.ARRIVAL
+    assert bench.feed.reconnects == 0
+
+
+def test_a_lost_source_is_closed_and_opened_with_growing_patience() -> None:
+    """The waits double up to the most; frames that waited for their turn are registered before the break."""
+    refused = SourceOpenError("cam", "refused")
+    source = Scripted(
+        [sample("p", 900, 0), StreamLost("silent"), sample("i", 100, 100)], [refused, StreamLost("at once"), refused]
+    )
+    bench = Bench(source)
+    bench.feed.run()
+    assert source.events == ["close", "open", "open", "open", "open"]
+    assert bench.stopping.waited_ns == [100 * NS_PER_MS, 200 * NS_PER_MS, 400 * NS_PER_MS, 500 * NS_PER_MS]
+    assert bench.feed.reconnects == 1
+    assert [round(one.info.pts_s * NS_PER_S) for one in bench.registered] == [900, 100]
+    assert bench.delivered == [(0, "p"), (1, "i")]
+
+
+def test_a_broken_source_may_fail_to_close() -> None:
+    """It is opened again all the same."""
+    source = Scripted([StreamLost("unplugged"), sample("a")])
+    source.close_error = OSError("no such device")
+    bench = Bench(source)
+    bench.feed.run()
+    assert bench.delivered == [(0, "a")]
+
+
+def test_a_stop_ends_the_search_for_a_lost_source() -> None:
+    """It is not opened any more."""
+    source = Scripted([StreamLost("unplugged"), sample("never read")], [SourceOpenError("cam", "away")] * 9)
+    bench = Bench(source, patience=3)
+    bench.feed.run()
+    assert source.events == ["close", "open", "open", "open"]
+    assert bench.delivered == []
+
+
+def test_other_errors_are_passed_on() -> None:
+    """A defect of a source is no lost connection."""
+    bench = Bench(Scripted([sample("a"), KeyError("defect")]))
+    with pytest.raises(KeyError):
+        bench.feed.run()
+    assert bench.delivered == [(0, "a")]

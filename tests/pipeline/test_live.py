@@ -1,0 +1,83 @@
+"""What the live engine adds to its parts: how they are wired. No thread is started."""
+
+from __future__ import annotations
+
+from pipeline.clock import NS_PER_MS
+from pipeline.frame import Answer, CaptureClock, Fate, Mode, Reason
+from pipeline.graph import Graph
+from pipeline.ledger import Ledger
+from pipeline.live import LiveEngine
+from pipeline.stage import Sample
+from pipeline.testing import ManualClock, NumberSource, PassDecoder, PassDetector
+
+PERIOD_NS = 33 * NS_PER_MS
+
+
+class Bench:
+    """An engine whose decoder never gets to run."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.ledger = Ledger()
+        self.answers: list[Answer] = []
+        source = NumberSource(0, clock=self.clock)
+        plan = Graph.chain(source, PassDecoder(), [("detect", PassDetector())], []).check(Mode.LIVE)
+        self.engine = LiveEngine(
+            plan,
+            stream_id="test",
+            limit_ns=100 * NS_PER_MS,
+            credit_limit=2,
+            keep_pictures=False,
+            clock=self.clock,
+            ledger=self.ledger,
+            hand_over=self.answers.append,
+        )
+
+    def capture(self, pts: int, dts: int | None = None) -> None:
+        """Take one packet, with stamps in periods."""
+        dts_ns = None if dts is None else dts * PERIOD_NS
+        sample = Sample("packet", pts * PERIOD_NS, dts_ns, None, CaptureClock.ARRIVAL)
+        self.engine.deliver(self.engine.intake.take(sample, self.clock.now_ns()), "packet")
+
+    @property
+    def shed(self) -> list[int]:
+        return [answer.info.frame_id for answer in self.answers if answer.reason is Reason.SHED]
+
+
+def test_packets_beyond_the_queue_of_a_stuck_decoder_are_shed() -> None:
+    """Capture goes on, each frame is answered in its turn, and the queue's report counts the drop."""
+    bench = Bench()
+    for number in range(66):
+        bench.capture(number)
+    assert bench.answers == []  # the first, whose packet is queued, may still be measured
+    for number in range(64):
+        bench.engine.publisher.refuse(number, Reason.SUPERSEDED)
+    assert bench.shed == [64, 65]
+    assert bench.engine.queues()["capture -> decode"].dropped == 2
+
+
+def test_a_shed_packet_keeps_its_frame_in_presentation_order() -> None:
+    """I P B B with the P shed: its turn comes after the Bs."""
+    bench = Bench()
+    for number in range(64):
+        bench.capture(number, number)
+    for pts, dts in ((66, 64), (65, 65), (67, 66)):
+        bench.capture(pts, dts)
+    for number in range(64):
+        bench.engine.publisher.refuse(number, Reason.SUPERSEDED)
+    presented = [round(answer.info.pts_s * 1e9) // PERIOD_NS for answer in bench.answers]
+    assert presented == [*range(64), 65, 66]  # 67 waits for what may still come before it
+    assert bench.shed == [64, 65]
+
+
+def test_frames_inside_when_it_is_closed_stay_open_in_the_ledger() -> None:
+    """The run settles them as abandoned; nobody publishes any more."""
+    bench = Bench()
+    for number in range(3):
+        bench.capture(number)
+    bench.engine.close()
+    bench.engine.publisher.refuse(0, Reason.SUPERSEDED)
+    assert bench.answers == []
+    assert bench.ledger.abandon_open() == 3
+    assert bench.ledger.books().fates[Fate.ABANDONED] == 3
+    assert bench.ledger.books().balanced
