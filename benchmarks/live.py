@@ -72,11 +72,11 @@ class StandIn(Stage):
         return Detections(boxes, np.full(2, 0.9, np.float32), np.zeros(2, np.int32), ("person",), payload.image_size)
 
 
-def make_clip(path: Path, seconds: float) -> None:
+def make_clip(path: Path, seconds: float, gop: int) -> None:
     """Write a 720p H.264 clip at 30 fps: ten seconds encoded once, then repeated as they are."""
     part = path.with_suffix(".part.mp4")
     with av.open(str(CLIP)) as source, av.open(str(part), "w") as target:
-        options = {"preset": "veryfast", "tune": "zerolatency", "g": str(FPS)}
+        options = {"preset": "veryfast", "tune": "zerolatency", "g": str(gop)}
         stream = target.add_stream("libx264", rate=FPS, options=options)
         stream.width, stream.height = SIZE
         for number, frame in enumerate(source.decode(video=0)):
@@ -140,14 +140,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each load")
+    parser.add_argument("--gop", type=int, default=FPS, help="frames from one key picture to the next, at most 300")
     parser.add_argument("--only", action="append", help="SERVICE/DEADLINE[+burn] or model/DEADLINE; repeatable")
     parser.add_argument("--json", action="store_true", help="print the reports as JSON")
     arguments = parser.parse_args()
     folder = Path(tempfile.gettempdir()) / "framepace-bench"
     folder.mkdir(exist_ok=True)
-    clip = folder / f"720p30-{arguments.seconds:g}s.mp4"
+    clip = folder / f"720p30-{arguments.seconds:g}s-gop{arguments.gop}.mp4"
     if not clip.exists():
-        make_clip(clip, arguments.seconds)
+        make_clip(clip, arguments.seconds, arguments.gop)
     print(f"{'load':14}{'frames':>7}{'fresh':>7}{'forec.':>7}{'blind':>6}{'missed':>7}{'late':>5}", end="")
     print(f"{'fresh age p50/p99/max ms':>28}{'all':>24}{'cpu':>6}{'MiB':>6}")
     for load in arguments.only or LOADS:
