@@ -20,7 +20,8 @@ from pipeline.stage import Sample
 _MAX_REORDER = 16
 """H.264 and H.265 hold back at most 16 pictures (ITU-T H.264 A.3.1); more waiting means broken time stamps."""
 _JUMP_NS = NS_PER_S
-"""Time stamps that go back by more start a new time line."""
+"""Decode times that go back by more start a new time line. Presentation times go back by any number of periods where
+B-frames are, decode times never do (ISO/IEC 13818-1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Intake:
         self._next_ticket = 0
         self._next_frame = 0
         self._last_pts_ns = -1
+        self._last_decode_ns = 0
         self._first_captured_ns: int | None = None
 
     def take(self, sample: Sample, now_ns: int) -> int:
@@ -80,10 +82,12 @@ class Intake:
             ticket = self._next_ticket
             self._next_ticket += 1
             pts_ns = self._presentation_ns(sample, captured_ns)
-            if self._waiting and pts_ns < self._waiting[0][0] - _JUMP_NS:
+            decode_ns = pts_ns if sample.dts_ns is None else sample.dts_ns
+            if decode_ns < self._last_decode_ns - _JUMP_NS:
                 self._register_until(None)
+            self._last_decode_ns = decode_ns
             heapq.heappush(self._waiting, (pts_ns, ticket, _Waiting(ticket, pts_ns, captured_ns, sample.clock)))
-            self._register_until(pts_ns if sample.dts_ns is None else sample.dts_ns)
+            self._register_until(decode_ns)
             while len(self._waiting) > _MAX_REORDER:
                 self._register_first()
         return ticket

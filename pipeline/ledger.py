@@ -48,14 +48,17 @@ class Ledger:
         self._fates = dict.fromkeys(Fate, 0)
         self._reasons = dict.fromkeys(Reason, 0)
         self._published_late = 0
+        self._over = False
 
     def captured(self, frame_id: int) -> None:
-        """Open the account of a frame.
+        """Open the account of a frame; one that a source gives when the run is over is not counted.
 
         Raises:
             LedgerError: the id is not the next one.
         """
         with self._lock:
+            if self._over:
+                return
             if frame_id != self._captured:
                 raise LedgerError(f"frame {frame_id} captured, but the next one is {self._captured}")
             self._captured += 1
@@ -79,8 +82,12 @@ class Ledger:
             self._published_late += late
 
     def abandon_open(self) -> int:
-        """Settle every open frame as abandoned; return how many."""
+        """Settle every open frame as abandoned and close the books; return how many.
+
+        A source whose read was stuck may still give a packet later, when nobody is left to answer it.
+        """
         with self._lock:
+            self._over = True
             count = len(self._open)
             self._open.clear()
             self._fates[Fate.ABANDONED] += count

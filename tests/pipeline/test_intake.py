@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from pipeline.clock import NS_PER_MS
+import pytest
+
+from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.frame import CaptureClock
 from pipeline.intake import Intake, Registered
 from pipeline.stage import Sample
@@ -60,6 +62,22 @@ def test_b_frames_are_numbered_in_presentation_order() -> None:
     bench.intake.flush()
     assert bench.stamps == [1, 2, 3, 4, 5, 6, 7]
     assert [one.info.frame_id for one in bench.registered] == list(range(7))
+
+
+@pytest.mark.parametrize("period_ns", [40 * NS_PER_MS, NS_PER_S, 60 * NS_PER_S])
+def test_b_frames_are_no_jump_in_time_however_slow_the_stream(period_ns: int) -> None:
+    """I P B B B of a time-lapse: presentation times go back by minutes, decode times never do, and nothing is lost."""
+    bench = Bench(live=False)
+    stamps = ((1, 0), (5, 1), (2, 2), (3, 3), (4, 4), (9, 5), (6, 6), (7, 7), (8, 8))
+    tickets = {
+        pts: bench.intake.take(Sample("x", pts * period_ns, dts * period_ns, None, CaptureClock.FILE), 0)
+        for pts, dts in stamps
+    }
+    for pts in range(1, 10):
+        emerged = bench.intake.emerged(tickets[pts])
+        assert emerged.info is not None
+        assert (emerged.info.frame_id, emerged.info.captured_ns) == (pts - 1, pts * period_ns)
+        assert emerged.lost == ()
 
 
 def test_a_picture_that_comes_out_registers_its_frame() -> None:

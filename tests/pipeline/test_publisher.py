@@ -170,6 +170,19 @@ def test_an_answer_that_takes_too_long_to_hand_over_is_counted() -> None:
     assert bench.ledger.books().published_late == 1
 
 
+def test_a_frame_captured_when_the_run_is_over_is_not_counted() -> None:
+    """A source whose read was stuck gives its packet when the books are closed already; they stay balanced."""
+    bench = Bench()
+    bench.capture(0)
+    bench.publisher.stop()
+    assert bench.ledger.abandon_open() == 1
+    bench.measured(bench.capture(1))
+    bench.publisher.undecodable(0)
+    assert bench.said == []
+    books = bench.ledger.books()
+    assert (books.captured, books.open_frames, books.balanced) == (1, 0, True)
+
+
 def test_undecodable_frames_get_no_answer() -> None:
     """They are counted; one that was answered already stays answered."""
     bench = Bench()
