@@ -7,6 +7,7 @@ before its deadline at the latest, with whatever is true then. The margin follow
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from pipeline.health import HealthMonitor
 from pipeline.histogram import Histogram
 from pipeline.ledger import Ledger
 from pipeline.stage import Forecaster
+
+log = logging.getLogger("framepace.publisher")
 
 _SNAPSHOTS_KEPT = 4
 """Two frames may be between admission and detection; a forecast must never use a measurement of the future."""
@@ -41,12 +44,11 @@ class WakeMargin:
         self.margin_ns = min(_MARGIN_FIRST_NS, self._most_ns)
 
     def observe(self, lateness_ns: int) -> None:
-        """Learn from one timed wake-up."""
+        """Learn from one timed wake-up; after a few only, the margin grows but does not shrink yet."""
         self._observed.append(lateness_ns)
-        if len(self._observed) < _LATENESS_WINDOW // 8 and lateness_ns < self.margin_ns:
-            return
         wanted_ns = 2 * max(self._observed) + _MARGIN_SPARE_NS
-        self.margin_ns = min(max(wanted_ns, self._least_ns), self._most_ns)
+        few = len(self._observed) < _LATENESS_WINDOW // 8
+        self.margin_ns = min(max(wanted_ns, self.margin_ns if few else self._least_ns), self._most_ns)
 
 
 @dataclass(slots=True)
@@ -87,7 +89,7 @@ class Publisher:
         self._changed = threading.Condition()  # its lock guards all fields
         self._line: deque[_Entry] = deque()
         self._by_id: dict[int, _Entry] = {}
-        self._snapshots: deque[Forecaster] = deque(maxlen=_SNAPSHOTS_KEPT)
+        self._snapshots: deque[tuple[int, Forecaster]] = deque(maxlen=_SNAPSHOTS_KEPT)  # with their frame ids
         self._margin = WakeMargin(limit_ns)
         self._health = HealthMonitor()
         self._size: tuple[int, int] | None = None
@@ -134,7 +136,7 @@ class Publisher:
         """Take what the last stage made of a frame, in time or not: it serves later forecasts either way."""
         with self._changed:
             if isinstance(result, Forecaster):
-                self._snapshots.append(result)
+                self._snapshots.append((info.frame_id, result))
                 self._settle_entry(info.frame_id, result=result)
             else:
                 self._settle_entry(info.frame_id, result=_Still(info.captured_ns, result))
@@ -174,10 +176,6 @@ class Publisher:
         """The health of the stream."""
         return self._health
 
-    def is_answered(self, frame_id: int) -> bool:
-        """Whether a frame has left the line."""
-        return frame_id not in self._by_id
-
     # The publisher's own thread
 
     def run(self) -> None:
@@ -201,13 +199,18 @@ class Publisher:
                 self._publish(head)
             return None
 
+    def woken(self, wake_ns: int) -> None:
+        """Learn from a timed wake-up, now, that was asked for at `wake_ns`."""
+        with self._changed:
+            self._margin.observe(max(0, self._clock.now_ns() - wake_ns))
+
     def _wait_until(self, wake_ns: int | None) -> None:
-        """Wait for a change or the next deadline, and learn how late a timed wake-up is."""
+        """Wait for a change or the next deadline."""
         now_ns = self._clock.now_ns()
         self._alarm_ns = now_ns + _IDLE_NS if wake_ns is None else wake_ns
         notified = self._clock.wait(self._changed, self._alarm_ns - now_ns)
         if not notified and wake_ns is not None:
-            self._margin.observe(max(0, self._clock.now_ns() - wake_ns))
+            self.woken(wake_ns)
 
     def _latest_ns(self, entry: _Entry) -> int:
         """Return when a frame is answered at the latest."""
@@ -245,13 +248,17 @@ class Publisher:
 
     def _judge(self, entry: _Entry) -> tuple[Status, Reason | None, object | None]:
         """Say what is true of a frame now."""
-        at_ns = entry.info.captured_ns
-        if entry.result is not None:
-            return Status.FRESH, None, entry.result.forecast(at_ns)
+        frame_id, at_ns = entry.info.frame_id, entry.info.captured_ns
         reason = entry.reason or (Reason.WARMING if self._warming else Reason.LATE)
-        for snapshot in reversed(self._snapshots):
-            if snapshot.measured_ns <= at_ns:
-                payload = snapshot.forecast(at_ns)
+        if entry.result is not None:
+            payload = _forecast(entry.result, at_ns)
+            if payload is not None:
+                return Status.FRESH, None, payload
+            reason = Reason.FAILED  # a result that has nothing to say of its own frame
+        for measured_id, snapshot in reversed(self._snapshots):
+            # Capture times may be equal, or go back: neither a later frame nor a later time may be looked at.
+            if measured_id < frame_id and snapshot.measured_ns <= at_ns:
+                payload = _forecast(snapshot, at_ns)
                 return (Status.BLIND if payload is None else Status.FORECAST), reason, payload
         return Status.BLIND, reason, None
 
@@ -269,6 +276,15 @@ class Publisher:
             self.publish_due()
             if self._draining and not self._line:
                 self._changed.notify()
+
+
+def _forecast(snapshot: Forecaster, at_ns: int) -> object | None:
+    """Return what a snapshot says of a time. It is code of a stage, which may raise anything: that is nothing said."""
+    try:
+        return snapshot.forecast(at_ns)
+    except Exception as error:
+        log.warning("no forecast: %s: %s", type(error).__name__, error)
+        return None
 
 
 @dataclass(frozen=True, slots=True)

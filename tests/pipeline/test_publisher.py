@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
+import pytest
+
 from pipeline.clock import NS_PER_MS
 from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Reason, Status
 from pipeline.ledger import Ledger
@@ -10,6 +14,8 @@ from pipeline.testing import ManualClock, Snapshot, frame_info
 
 LIMIT_NS = 100 * NS_PER_MS
 PERIOD_NS = 33 * NS_PER_MS
+GUARD_S = 30.0
+"""A thread that is not over by then is a test gone wrong."""
 
 
 class Bench:
@@ -145,6 +151,43 @@ def test_a_measurement_of_the_future_is_not_used() -> None:
     assert bench.answers[2].status is Status.FRESH
 
 
+def test_a_later_frame_is_not_used_even_if_it_has_the_same_capture_time() -> None:
+    """A burst has equal times, and a corrected camera clock goes back: the number of the frame decides."""
+    bench = Bench()
+    infos = [frame_info(number, captured_ns=0, limit_ns=LIMIT_NS) for number in range(2)]
+    for info in infos:
+        bench.publisher.register(info, CaptureClock.ARRIVAL)
+    bench.measured(infos[1])
+    bench.publisher.refuse(0, Reason.FAILED)
+    assert bench.said == [(0, Status.BLIND, Reason.FAILED), (1, Status.FRESH, None)]
+
+
+class Mute:
+    """A result that says nothing, or fails to."""
+
+    def __init__(self, *, raises: bool) -> None:
+        self.measured_ns = PERIOD_NS
+        self._raises = raises
+
+    def forecast(self, at_ns: int) -> object | None:
+        if self._raises:
+            raise ValueError(f"asked to fail at {at_ns}")
+        return None
+
+
+@pytest.mark.parametrize("mute", [Mute(raises=False), Mute(raises=True)])
+def test_a_result_without_anything_to_say_is_a_failure_of_its_frame(mute: Mute) -> None:
+    """Fresh means that there is a payload; a forecast that raises ends nothing, and later frames say why in turn."""
+    bench = Bench()
+    bench.measured(bench.capture(0))
+    bench.publisher.measured(bench.capture(1), mute)
+    bench.capture(2)
+    bench.publisher.refuse(2, Reason.SUPERSEDED)
+    assert bench.said[1:] == [(1, Status.FORECAST, Reason.FAILED), (2, Status.BLIND, Reason.SUPERSEDED)]
+    assert bench.answers[1].payload == ("seen in 0", PERIOD_NS)
+    assert bench.ledger.books().balanced
+
+
 def test_nothing_is_published_late() -> None:
     """A publisher that runs after the deadline counts the frame as missed, and goes on with the next."""
     bench = Bench()
@@ -231,3 +274,72 @@ def test_the_margin_follows_the_lateness_of_wake_ups() -> None:
     for _ in range(600):
         margin.observe(50_000)
     assert margin.margin_ns == 6 * NS_PER_MS
+
+
+def test_the_margin_grows_before_it_was_exceeded() -> None:
+    """From the first wake-up on there is room for one twice as late; only shrinking needs more of them."""
+    margin = WakeMargin(LIMIT_NS)
+    margin.observe(9 * NS_PER_MS)
+    assert margin.margin_ns == 20 * NS_PER_MS
+    for _ in range(62):
+        margin.observe(0)
+    assert margin.margin_ns == 20 * NS_PER_MS
+
+
+def test_the_margin_is_learnt_from_timed_wake_ups() -> None:
+    """The publisher asks to be woken earlier after it was woken late."""
+    bench = Bench()
+    info = bench.capture(0)
+    assert info.due_ns is not None
+    wake_ns = bench.publisher.publish_due()
+    assert wake_ns is not None
+    bench.turn_to(wake_ns + 9 * NS_PER_MS)
+    bench.publisher.woken(wake_ns)
+    assert bench.publisher.margin_ns == 20 * NS_PER_MS
+    assert bench.publisher.publish_due() is None
+    assert bench.said == [(0, Status.BLIND, Reason.LATE)]
+
+
+def test_run_ends_when_the_line_is_drained() -> None:
+    """Every frame that is inside is still answered, at its time at the latest, and then the thread is over."""
+    bench = Bench()
+    info = bench.capture(0)
+    bench.publisher.drain()
+    thread = threading.Thread(target=bench.publisher.run)
+    thread.start()
+    bench.clock.wait_for_waiters(1)
+    assert info.due_ns is not None
+    latest_ns = info.due_ns - bench.publisher.margin_ns
+    bench.turn_to(latest_ns)
+    thread.join(GUARD_S)
+    assert not thread.is_alive()
+    assert [answer.published_ns for answer in bench.answers] == [latest_ns]
+
+
+def test_run_ends_when_the_last_frame_of_a_drained_line_is_resolved() -> None:
+    """By another thread, before the timer."""
+    bench = Bench()
+    info = bench.capture(0)
+    bench.publisher.drain()
+    thread = threading.Thread(target=bench.publisher.run)
+    thread.start()
+    bench.clock.wait_for_waiters(1)
+    bench.measured(info)
+    thread.join(GUARD_S)
+    assert not thread.is_alive()
+    assert bench.said == [(0, Status.FRESH, None)]
+
+
+def test_after_a_stop_nothing_is_published() -> None:
+    """run() returns at once; what is inside stays open for the ledger to abandon."""
+    bench = Bench()
+    thread = threading.Thread(target=bench.publisher.run)
+    thread.start()
+    bench.clock.wait_for_waiters(1)
+    info = bench.capture(0)
+    bench.publisher.stop()
+    thread.join(GUARD_S)
+    assert not thread.is_alive()
+    bench.measured(info)
+    assert bench.said == []
+    assert bench.ledger.books().open_frames == 1
