@@ -83,10 +83,13 @@ def decide(situation: Situation, prediction: Prediction) -> Decision:
     if situation.in_flight and not prediction.run_usual_ns:
         return WaitUntil(None)  # nothing is known of the detector yet: better wait for its first job to end
     free_ns = situation.now_ns
+    waiting = situation.in_flight
     if situation.detector_started_ns is not None:
         free_ns = max(free_ns, situation.detector_started_ns + prediction.run_usual_ns)
-    elif situation.in_flight:
-        free_ns += prediction.pre_usual_ns + prediction.run_usual_ns
+        waiting -= 1
+    elif waiting:
+        free_ns += prediction.pre_usual_ns
+    free_ns += waiting * prediction.run_usual_ns
     start_ns = free_ns - prediction.pre_ns
     if situation.now_ns < start_ns:
         return WaitUntil(start_ns)

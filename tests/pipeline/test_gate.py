@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from pipeline.clock import NS_PER_MS
@@ -13,6 +15,8 @@ from pipeline.testing import ManualClock, frame_info
 
 PERIOD_NS = 33 * NS_PER_MS
 LIMIT_NS = 100 * NS_PER_MS
+GUARD_S = 30.0
+"""A thread that is not over by then is a test gone wrong."""
 
 
 class Bench:
@@ -82,6 +86,130 @@ def test_a_busy_detector_takes_the_next_when_it_is_about_to_be_free() -> None:
     assert wake_ns == 45 * NS_PER_MS  # 50 after the start, less 5 on the way
     bench.clock.advance(wake_ns - bench.clock.now_ns())
     assert bench.take() == 1
+
+
+def test_many_credits_do_not_let_old_pictures_queue() -> None:
+    """A job that waits for the detector counts: the next is taken when that one is about to end, not behind it."""
+    bench = Bench(credit_limit=8)
+    for _ in range(10):
+        bench.estimator.observe("detect", 50 * NS_PER_MS)
+        bench.estimator.observe("pre", 5 * NS_PER_MS)
+    bench.offer(0)
+    assert bench.take() == 0
+    bench.gate.detector_started()
+    bench.clock.advance(45 * NS_PER_MS)
+    bench.offer(1)
+    assert bench.take() == 1
+    bench.offer(2)
+    envelope, wake_ns = bench.gate.try_take()
+    assert envelope is None
+    assert wake_ns is not None
+    assert wake_ns >= 95 * NS_PER_MS  # the detector is at 0 until 50, at 1 until 100
+
+
+def hopeless_candidate() -> tuple[Bench, int | None]:
+    """Return a gate whose picture is 35 ms old, too old for a detector of 64, and until when the next is waited for.
+
+    94 ms less the margin are left for each: done at 99 it would miss, and the next, free at 99, would miss by
+    running until 163 > 127; with a free detector it is in time.
+    """
+    bench = Bench()
+    for _ in range(10):
+        bench.estimator.observe("detect", 64 * NS_PER_MS)
+    for number in range(3):
+        bench.offer(number)
+    bench.clock.advance(35 * NS_PER_MS)
+    bench.refused.clear()
+    envelope, wake_ns = bench.gate.try_take()
+    assert envelope is None
+    return bench, wake_ns
+
+
+def test_a_picture_that_would_miss_gives_way_to_the_next() -> None:
+    """It is refused, with that reason, when the next one comes."""
+    bench, _ = hopeless_candidate()
+    bench.offer(3)
+    assert bench.refused == [(2, Reason.WOULD_MISS)]
+    assert bench.take() == 3
+
+
+def test_a_picture_that_would_miss_is_taken_when_the_next_does_not_come() -> None:
+    """Half a period after the next was due; a late measurement is better than none."""
+    bench, wake_ns = hopeless_candidate()
+    assert wake_ns == 2 * PERIOD_NS + round(1.5 * PERIOD_NS)
+    bench.clock.advance(wake_ns - 1 - bench.clock.now_ns())
+    assert bench.take() is None
+    bench.clock.advance(1)
+    assert bench.take() == 2
+    assert bench.refused == []
+
+
+def test_a_picture_that_would_miss_is_taken_when_it_is_the_last() -> None:
+    """There is nothing to wait for after the end."""
+    bench, _ = hopeless_candidate()
+    bench.gate.end()
+    assert bench.take() == 2
+
+
+def test_the_first_job_is_waited_for_before_anything_is_known_of_the_detector() -> None:
+    """Whatever credits there are: a guess would let a picture grow old in the queue."""
+    bench = Bench()
+    bench.offer(0)
+    assert bench.take() == 0
+    bench.offer(1)
+    assert bench.gate.try_take() == (None, None)
+    bench.offer(2)
+    bench.gate.detector_started()
+    bench.clock.advance(20 * NS_PER_MS)
+    bench.estimator.observe("detect", 20 * NS_PER_MS)
+    bench.gate.detector_finished(0)
+    assert bench.take() == 2
+
+
+def test_a_picture_that_waited_for_the_model_is_superseded_afterwards() -> None:
+    """The reason is the one that holds when it is pushed out; the end does not let it through before the warm-up."""
+    bench = Bench(warm=False)
+    bench.offer(0)
+    bench.gate.warmed()
+    bench.offer(1)
+    assert bench.refused == [(0, Reason.SUPERSEDED)]
+    cold = Bench(warm=False)
+    cold.offer(0)
+    cold.gate.end()
+    assert cold.take() is None
+    cold.gate.warmed()
+    assert cold.take() == 0
+
+
+@pytest.mark.parametrize("event", ["offer", "warmed", "release", "end", "close"])
+def test_a_waiting_taker_is_woken(event: str) -> None:
+    """By each thing that may change the decision, without the clock being turned."""
+    bench = Bench(warm=event != "warmed", credit_limit=1)
+    if event == "warmed":
+        bench.offer(0)
+    if event == "release":
+        bench.offer(0)
+        assert bench.take() == 0
+        bench.offer(1)
+    results: list[object] = []
+
+    def wait() -> None:
+        try:
+            results.append(bench.gate.wait_take().info.frame_id)
+        except (LinkEnded, LinkClosed) as over:
+            results.append(type(over))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    bench.clock.wait_for_waiters(1)
+    if event == "offer":
+        bench.offer(0)
+    elif event == "release":
+        bench.gate.release(0)
+    else:
+        getattr(bench.gate, event)()
+    thread.join(GUARD_S)
+    assert results == [{"offer": 0, "warmed": 0, "release": 1, "end": LinkEnded, "close": LinkClosed}[event]]
 
 
 def test_a_credit_comes_back() -> None:
