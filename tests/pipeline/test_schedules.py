@@ -1,7 +1,8 @@
 """The promises of live mode under any schedule, with no thread and no waiting.
 
 A driver steps the engine's own parts (intake, gate, publisher, estimator, ledger) in the way of `pipeline.live`, on the
-hand-turned clock: one event after the other, whatever Hypothesis thinks of.
+hand-turned clock: one event after the other, whatever Hypothesis thinks of. The loops that wait are the engine's own
+too: a wait ends the step, and the loop is entered again when the time is up or it was notified.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import functools
 import heapq
 import itertools
 import math
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
-from pipeline.errors import LinkEnded
+from pipeline.errors import LinkClosed, LinkEnded
 from pipeline.estimator import Estimator
 from pipeline.frame import Answer, CaptureClock, Envelope, Fate, FrameInfo, Reason, Status
 from pipeline.gate import Gate
@@ -103,14 +105,14 @@ SERVICES = st.builds(
 SCHEDULES = st.builds(
     Schedule,
     limit_ns=st.sampled_from([20 * NS_PER_MS, 50 * NS_PER_MS, 100 * NS_PER_MS, 400 * NS_PER_MS]),
-    credits=st.integers(1, 3),
+    credits=st.integers(1, 4),
     warm_after_ns=st.one_of(st.just(0), milliseconds(0, 300)),
     arrivals=st.lists(ARRIVALS, min_size=1, max_size=30),
     services=st.lists(SERVICES, min_size=1, max_size=8),
     lateness_ns=st.one_of(
         st.just([0]), st.lists(milliseconds(0, 3), min_size=1), st.lists(milliseconds(0, 80), min_size=1)
     ),
-    stop_after_ns=st.one_of(st.none(), milliseconds(0, 1500)),
+    stop_after_ns=st.one_of(st.none(), st.none(), milliseconds(0, 1500)),
     has_stamps=st.sampled_from([True] * 5 + [False]),
 )
 
@@ -133,7 +135,7 @@ def stamped(schedule: Schedule) -> list[tuple[int | None, int | None]]:
         numbers.append(place - start)
         if place == start:
             continue
-        if arrival.stamp == "same":
+        if arrival.stamp == "same" and place - 1 != swapped:
             numbers[place] = numbers[place - 1]
         elif arrival.reorder and place - 1 != swapped and arrivals[place - 1].stamp != "same":
             numbers[place - 1], numbers[place] = numbers[place], numbers[place - 1]
@@ -144,19 +146,71 @@ def stamped(schedule: Schedule) -> list[tuple[int | None, int | None]]:
     ]
 
 
+class Slept(BaseException):
+    """A loop came to its wait."""
+
+    def __init__(self, timeout_ns: int) -> None:
+        super().__init__(timeout_ns)
+        self.timeout_ns = timeout_ns
+
+
+class StepClock(ManualClock):
+    """Ends a step where a thread would wait."""
+
+    def wait(self, condition: threading.Condition, timeout_ns: int) -> bool:
+        if timeout_ns <= 0:
+            return False
+        raise Slept(timeout_ns)
+
+
+class Bell(threading.Condition):
+    """Remembers that it was notified."""
+
+    rung = False
+
+    def notify(self, n: int = 1) -> None:
+        super().notify(n)
+        self.rung = True
+
+    def answer(self) -> bool:
+        """Return whether it was notified since the last time."""
+        rung, self.rung = self.rung, False
+        return rung
+
+
+class PerFrameLedger(Ledger):
+    """Remembers each frame's fate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fates: dict[int, Fate] = {}
+
+    def settle(self, frame_id: int, fate: Fate, reason: Reason | None = None, *, late: bool = False) -> None:
+        super().settle(frame_id, fate, reason, late=late)
+        self.fates[frame_id] = fate
+
+
 @dataclass
 class World:
     """The engine's parts, the future, and what was published."""
 
     schedule: Schedule
-    clock: ManualClock = field(default_factory=lambda: ManualClock(NS_PER_S))
+    clock: StepClock = field(default_factory=lambda: StepClock(NS_PER_S))
     answers: list[Answer] = field(default_factory=list)
     idle_with_work: int = 0
-    """How often the detector was free and a picture there, and nothing was going to happen."""
+    """How often the detector was free and a picture there, and it was not for the sake of the next one."""
+    registered: dict[int, tuple[FrameInfo, int]] = field(default_factory=dict)
+    """Each frame, and when it was registered."""
+    outcomes: dict[int, str] = field(default_factory=dict)
+    """What the stages made of each frame that came out of them."""
+    sleeps: list[tuple[int, int]] = field(default_factory=list)
+    """When the publisher's thread should have run, and when it did."""
+    least_margin_ns: int = NS_PER_S
+    warm_ns: int | None = None
 
     def __post_init__(self) -> None:
         schedule = self.schedule
-        self.ledger = Ledger()
+        self.ledger = PerFrameLedger()
         self.estimator = Estimator()
         self.publisher = Publisher(
             limit_ns=schedule.limit_ns, clock=self.clock, ledger=self.ledger, hand_over=self.answers.append
@@ -172,35 +226,41 @@ class World:
             margin_ns=lambda: self.publisher.margin_ns,
             refuse=self.publisher.refuse,
         )
+        self.publisher._changed = self._line_changed = Bell()
+        self.gate._changed = self._gate_changed = Bell()
         self._future: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._services = itertools.cycle(schedule.services)
         self._lateness = itertools.cycle(schedule.lateness_ns)
-        self._stage_free_ns = {"pre": 0, "detect": 0, "post": 0}
+        self._detector_free_ns = self._last_stage_free_ns = 0
         self._decoder_free_ns = 0
         self._inside: list[tuple[int, int]] = []
         self._decoding = self.generation = 0
         self.generations: list[int] = []  # of each frame
-        self._alarm_ns: int | None = None
-        self._over = False
+        self._naps = itertools.count()
+        self._taker_nap: int | None = None  # None: awake, busy or over
+        self._publisher_nap: int | None = None
+        self.answers_at_stop: int | None = None
 
     def at(self, when_ns: int, work: Callable[[], None]) -> None:
         heapq.heappush(self._future, (max(when_ns, self.clock.now_ns()), next(self._order), work))
 
     def run(self) -> None:
         start_ns = self.clock.now_ns()
+        self.at(start_ns, self._publish)
+        self.at(start_ns, self._take)
         self.at(start_ns + self.schedule.warm_after_ns, self._warmed)
         self._plan_arrivals(start_ns)
         if self.schedule.stop_after_ns is not None:
             self.at(start_ns + self.schedule.stop_after_ns, self._stop)
-        while self._future and not self._over:
+        while self._future:
             when_ns, _, work = heapq.heappop(self._future)
             self.clock.advance(when_ns - self.clock.now_ns())
-            work()
-            if not self._over:
-                self._look_around()
-        self.publisher.stop()
-        self.ledger.abandon_open()
+            try:
+                work()
+                self._hear()
+            except LinkClosed:
+                assert self.answers_at_stop is not None
 
     def _plan_arrivals(self, start_ns: int) -> None:
         when_ns = start_ns
@@ -257,59 +317,97 @@ class World:
 
     def _register(self, registered: Registered) -> None:
         self.generations.append(self.generation)
+        self.registered[registered.info.frame_id] = (registered.info, self.clock.now_ns())
         self.publisher.register(registered.info, registered.clock)
         if registered.withdrawn:
             self.publisher.refuse(registered.info.frame_id, Reason.SHED)
 
     def _warmed(self) -> None:
+        self.warm_ns = self.clock.now_ns()
         self.publisher.warmed()
         self.gate.warmed()
 
     def _stop(self) -> None:
+        """Stop as the run does; threads that are left behind still finish what they are in."""
         self.gate.close()
-        self._over = True
+        self.publisher.stop()
+        self.ledger.abandon_open()
+        self.answers_at_stop = len(self.answers)
 
-    def _look_around(self) -> None:
-        """Do what the threads that wait would do now: take from the gate, set the publisher's alarm."""
+    def _hear(self) -> None:
+        """Wake the loops that were notified."""
+        if self._gate_changed.answer() and self._taker_nap is not None:
+            self._take()
+        if self._line_changed.answer() and self._publisher_nap is not None:
+            self._wake_publisher(timed=False)
+        gate = self.gate
+        if self._taker_nap is not None and gate._newest is not None and gate._warm and not gate._in_flight:
+            self.idle_with_work += not gate._newest_would_miss
+
+    def _take(self) -> None:
+        """Let the first stage's thread ask for the next picture."""
+        self._taker_nap = None
         try:
-            envelope, wake_ns = self.gate.try_take()
+            envelope = self.gate.wait_take()
+        except Slept as slept:
+            self._taker_nap = next(self._naps)
+            if self._future:  # else nothing will ever change
+                self.at(self.clock.now_ns() + slept.timeout_ns, functools.partial(self._taken_again, self._taker_nap))
         except LinkEnded:
-            envelope, wake_ns = None, None
-        if envelope is not None:
+            return
+        else:
             self._admitted(envelope.info)
-        elif wake_ns is not None:
-            self.at(wake_ns, lambda: None)
-        elif self.gate._newest is not None and self.gate._warm and not self.gate._in_flight:
-            self.idle_with_work += 1
-        self._set_alarm()
+
+    def _taken_again(self, nap: int) -> None:
+        if nap == self._taker_nap:
+            self._take()
 
     def _admitted(self, info: FrameInfo) -> None:
         service = next(self._services)
-        done_ns = self.clock.now_ns()
-        for name, run_ns in (("pre", service.pre_ns), ("detect", service.run_ns), ("post", service.post_ns)):
-            begin_ns = max(done_ns, self._stage_free_ns[name])
-            done_ns = self._stage_free_ns[name] = begin_ns + run_ns
-            self.at(done_ns, lambda name=name, run_ns=run_ns: self.estimator.observe(name, run_ns))
-            if name == "detect":
-                self.at(begin_ns, self.gate.detector_started)
-                self.at(done_ns, lambda: self.gate.detector_finished(info.frame_id))
+        ready_ns = self.clock.now_ns() + service.pre_ns
+        begin_ns = max(ready_ns, self._detector_free_ns)
+        measured_ns = self._detector_free_ns = begin_ns + service.run_ns
+        done_ns = self._last_stage_free_ns = max(measured_ns, self._last_stage_free_ns) + service.post_ns
+        self.at(ready_ns, lambda: self.estimator.observe("pre", service.pre_ns))
+        self.at(ready_ns, self._take)
+        self.at(begin_ns, self.gate.detector_started)
+        self.at(measured_ns, lambda: self.estimator.observe("detect", service.run_ns))
+        self.at(measured_ns, lambda: self.gate.detector_finished(info.frame_id))
+        self.at(done_ns, lambda: self.estimator.observe("post", service.post_ns))
         self.at(done_ns, lambda: self._finished(info, service.outcome))
 
     def _finished(self, info: FrameInfo, outcome: str) -> None:
+        self.outcomes[info.frame_id] = outcome
         if outcome == "good":
             self.publisher.measured(info, Snapshot(info.captured_ns, info.frame_id, HORIZON_NS))
         else:
             self.publisher.refuse(info.frame_id, Reason.FAILED if outcome == "raises" else Reason.SHED)
 
-    def _set_alarm(self) -> None:
-        wake_ns = self.publisher.publish_due()
-        if wake_ns is not None and (self._alarm_ns is None or wake_ns < self._alarm_ns):
-            self._alarm_ns = wake_ns
-            self.at(wake_ns + next(self._lateness), self._alarm)
+    def _publish(self) -> None:
+        """Let the publisher's thread run, until it waits."""
+        try:
+            self.publisher.run()
+        except Slept as slept:
+            self._publisher_nap = next(self._naps)
+            idle = slept.timeout_ns >= NS_PER_S
+            if not idle or self._future:
+                wake = functools.partial(self._time_is_up, self._publisher_nap, timed=not idle)
+                self.at(self.clock.now_ns() + slept.timeout_ns, wake)
+        self.least_margin_ns = min(self.least_margin_ns, self.publisher.margin_ns)
 
-    def _alarm(self) -> None:
-        self._alarm_ns = None
-        self.publisher.publish_due()
+    def _time_is_up(self, nap: int, *, timed: bool) -> None:
+        if nap == self._publisher_nap:
+            self._wake_publisher(timed=timed)
+
+    def _wake_publisher(self, *, timed: bool) -> None:
+        """The operating system takes its time to run the thread."""
+        self._publisher_nap = None
+        wake_ns = self.clock.now_ns()
+        runs_ns = wake_ns + next(self._lateness)
+        self.sleeps.append((wake_ns, runs_ns))
+        if timed:
+            self.at(runs_ns, lambda: self.publisher.woken(wake_ns))
+        self.at(runs_ns, self._publish)
 
 
 @settings(max_examples=1500, deadline=None)
@@ -320,53 +418,72 @@ def test_the_promises_hold(schedule: Schedule) -> None:
     world.run()
     books = world.ledger.books()
     assert books.balanced
-    assert books.captured <= len(schedule.arrivals)
     assert books.published_late == 0
     assert world.idle_with_work == 0
     if schedule.stop_after_ns is None:
         assert books.captured == len(schedule.arrivals)
         assert books.fates[Fate.ABANDONED] == 0
+    else:
+        assert books.captured <= len(schedule.arrivals)
+        assert world.answers_at_stop == len(world.answers)
     frame_ids = [answer.info.frame_id for answer in world.answers]
     assert frame_ids == sorted(set(frame_ids))
     presented = [(world.generations[answer.info.frame_id], answer.info.pts_s) for answer in world.answers]
     assert presented == sorted(presented)
-    measured = {}
     for answer in world.answers:
-        check_answer(answer, measured)
+        check_answer(world, answer)
+    for frame_id, fate in world.ledger.fates.items():
+        if fate is Fate.MISSED:
+            check_missed(world, frame_id)
     event(f"fates {sorted(fate for fate, count in books.fates.items() if count)}")
 
 
-def check_answer(answer: Answer, measured: dict[int, int]) -> None:
-    info = answer.info
+def check_answer(world: World, answer: Answer) -> None:
+    """One answer keeps what its status, its reason and its deadline promise."""
+    info, outcome = answer.info, world.outcomes.get(answer.info.frame_id)
     assert answer.published_ns is not None
     assert info.due_ns is not None
     assert answer.published_ns <= info.due_ns
     assert (answer.reason is None) == (answer.status is Status.FRESH)
+    assert (answer.reason is Reason.FAILED) == (outcome == "raises" and answer.reason is not Reason.LATE)
+    if answer.reason is Reason.WARMING:
+        assert world.warm_ns is None or world.registered[info.frame_id][1] <= world.warm_ns
     if answer.status is Status.BLIND:
         assert answer.payload is None
         return
     assert isinstance(answer.payload, tuple)
-    frame_id, age_ns = answer.payload
+    measured_id, age_ns = answer.payload
+    assert world.outcomes[measured_id] == "good"
     assert 0 <= age_ns <= HORIZON_NS
     if answer.status is Status.FRESH:
-        assert (frame_id, age_ns) == (info.frame_id, 0)
-        measured[frame_id] = info.captured_ns
+        assert (measured_id, age_ns) == (info.frame_id, 0)
     else:
-        assert frame_id != info.frame_id or age_ns == 0
+        assert measured_id < info.frame_id
+        assert age_ns == info.captured_ns - world.registered[measured_id][0].captured_ns
+
+
+def check_missed(world: World, frame_id: int) -> None:
+    """A frame was missed because it came too late to be answered, or the publisher's thread did not run in time."""
+    info, registered_ns = world.registered[frame_id]
+    assert info.due_ns is not None
+    if registered_ns > info.due_ns:
+        return
+    late_ns = [runs_ns - wake_ns for wake_ns, runs_ns in world.sleeps if wake_ns <= info.due_ns < runs_ns]
+    assert late_ns
+    if registered_ns <= info.due_ns - world.schedule.limit_ns // 3:  # the margin is never more
+        assert max(late_ns) > world.least_margin_ns
 
 
 @settings(max_examples=500, deadline=None)
 @given(SCHEDULES)
 def test_nothing_is_missed_by_a_publisher_that_wakes_in_time(schedule: Schedule) -> None:
-    """`missed` is only for an operating system that did not run us: without lateness there is none, except for
-    frames that came when their deadline was over."""
-    punctual = Schedule(**{**schedule.__dict__, "lateness_ns": [0]})
-    world = World(punctual)
+    """Without lateness every frame that was registered before its deadline has an answer or had no picture."""
+    world = World(replace(schedule, lateness_ns=[0]))
     world.run()
-    books = world.ledger.books()
-    lag_ns = max(arrival.lag_ns for arrival in schedule.arrivals)
-    if not any(arrival.reorder for arrival in schedule.arrivals) and lag_ns < schedule.limit_ns:
-        assert books.fates[Fate.MISSED] == 0
+    for frame_id, fate in world.ledger.fates.items():
+        info, registered_ns = world.registered[frame_id]
+        assert info.due_ns is not None
+        assert fate is not Fate.MISSED or registered_ns > info.due_ns
 
 
 @settings(max_examples=300, deadline=None)
