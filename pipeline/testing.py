@@ -149,6 +149,36 @@ class PassDecoder(Decoder):
         return [Decoded(ticket, payload, (640, 480))]
 
 
+class BFrameSource(NumberSource):
+    """A NumberSource whose numbers come in decode order, I P B B P B B: 0 3 1 2 6 4 5; give it 1 + 3 n of them."""
+
+    def read(self) -> Sample | None:
+        sample = super().read()
+        if sample is None:
+            return None
+        place = self._next - 1
+        number = place if place == 0 else place + 2 if place % 3 == 1 else place - 1
+        pts_ns, dts_ns = (number + 2) * self._period_ns, place * self._period_ns
+        return replace(sample, payload=number, pts_ns=pts_ns, dts_ns=dts_ns)
+
+
+class ReorderingDecoder(PassDecoder):
+    """Gives the numbers of a BFrameSource as pictures in presentation order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inside: dict[object, int] = {}
+        self._next = 0
+
+    def decode(self, payload: object, ticket: int) -> Sequence[Decoded]:
+        self._inside[payload] = ticket
+        pictures: list[Decoded] = []
+        while self._next in self._inside:
+            pictures += super().decode(self._next, self._inside.pop(self._next))
+            self._next += 1
+        return pictures
+
+
 class PassStage(Stage):
     """Gives its input back; can take its time on a clock, raise on some frames and skip others."""
 
