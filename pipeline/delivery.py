@@ -28,9 +28,10 @@ class Delivery:
     def __init__(self, name: str, sink: Sink, *, mode: Mode, clock: Clock) -> None:
         self.name = name
         self.sink = sink
+        self._capacity = _CAPACITY_WITH_PICTURES if sink.wants_pictures else _CAPACITY
         self.link: Link[Answer] = Link(
             f"publish -> {name}",
-            capacity=_CAPACITY_WITH_PICTURES if sink.wants_pictures else _CAPACITY,
+            capacity=self._capacity,
             policy=Policy.DROP_OLDEST if mode is Mode.LIVE else Policy.BLOCK,
             clock=clock,
         )
@@ -55,6 +56,11 @@ class Delivery:
             self.link.wait_put(answer)
         except LinkClosed:
             self._skipped_after_end += 1
+
+    def give_way(self) -> None:
+        """Let nobody wait for this sink any more: a full queue takes nothing from now on."""
+        if len(self.link) >= self._capacity:
+            self.link.end()
 
     def close(self) -> None:
         """Shut the queue; what the sink did not get to counts as skipped."""
@@ -81,36 +87,44 @@ class Delivery:
             written=self._written,
             skipped=self.link.statistics().dropped + self._skipped_after_failure + self._skipped_after_end,
             failed=self._failure,
-            details=self._details if self._failure is not None else self.sink.statistics(),
+            details=self._details if self._failure is not None else self._statistics(),
         )
 
     def _begin(self) -> None:
         try:
             self.sink.begin()
-        except Exception as error:  # as in _write
+        except BaseException as error:  # as in _write
             self._fail(error)
 
     def _write(self, answer: Answer) -> None:
         frame_id = answer.info.frame_id
         try:
             self.sink.write(answer, gap=frame_id - self._last_frame - 1)
-        except Exception as error:  # a sink may fail in any way, and must not take others along
+        except BaseException as error:  # a sink may fail in any way, sys.exit too, and must not take others along
             self._skipped_after_failure += 1
             self._fail(error)
             return
         self._last_frame = frame_id
         self._written += 1
 
-    def _fail(self, error: Exception) -> None:
-        self._failure = f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error)
-        self._details = self.sink.statistics()
+    def _fail(self, error: BaseException) -> None:
+        text = str(error)
+        self._failure = text if text and isinstance(error, OSError) else f"{type(error).__name__}: {text}"
+        self._details = self._statistics()
         log.error("%s failed and is closed; the run goes on: %s", self.name, self._failure)
         self._close()
 
     def _close(self) -> None:
         try:
             self.sink.close()
-        except Exception as error:  # closing a broken sink may fail again; the first failure counts
+        except BaseException as error:  # closing a broken sink may fail again; the first failure counts
             if self._failure is None:
                 self._failure = f"could not be closed: {error}"
                 log.error("%s could not be closed: %s", self.name, error)
+
+    def _statistics(self) -> dict[str, int]:
+        try:
+            return self.sink.statistics()
+        except Exception as error:  # counters must not end the delivery, nor the making of a report
+            log.warning("%s has no statistics: %s", self.name, error)
+            return {}

@@ -55,6 +55,7 @@ class Feed:
         self._stopping = stopping
         self._deliver = deliver
         self._backoff = backoff
+        self._attempts = 0  # since the last sample: a source that comes back and is lost at once is not pressed
         self.reconnects = 0
         self.capture_clock: CaptureClock | None = None
 
@@ -73,27 +74,33 @@ class Feed:
                 continue
             if sample is None:
                 return
+            self._attempts = 0
             self.capture_clock = sample.clock
             ticket = self._intake.take(sample, self._clock.now_ns())
             self._deliver(ticket, sample.payload)
 
     def _reconnect(self, why: str) -> bool:
-        """Open the source again, however long it takes; return False when stopped meanwhile."""
+        """Open the source again, however long it takes; return False when stopped meanwhile, with the source closed."""
         log.warning("source lost (%s); reconnecting", why)
         self._intake.flush()
-        try:
-            self._source.close()
-        except Exception as error:  # what is broken may break once more; it is opened anew all the same
-            log.info("the lost source could not be closed: %s", error)
-        attempt = 0
-        while not self._stopping.wait(self._backoff.delay_ns(attempt)):
-            attempt += 1
+        self._close()
+        while not self._stopping.wait(self._backoff.delay_ns(self._attempts)):
+            self._attempts += 1
             try:
                 self._source.open(self._context)
             except (SourceOpenError, StreamLost) as error:
                 log.info("source still away: %s", error)
                 continue
+            if self._stopping.is_set:  # it took so long that the run may be over, and nobody else closes it then
+                self._close()
+                break
             self.reconnects += 1
-            log.warning("source is back after %d attempt(s)", attempt)
+            log.warning("source is back after %d attempt(s)", self._attempts)
             return True
         return False
+
+    def _close(self) -> None:
+        try:
+            self._source.close()
+        except Exception as error:  # what is broken may break once more; it is opened anew all the same
+            log.info("the lost source could not be closed: %s", error)

@@ -145,6 +145,8 @@ class LosslessEngine:
         names = [name for name, _ in plan.stages]
         self.statistics = {name: StageStatistics() for name in (["decode"] if plan.decoder else []) + names}
         self.first_failure: StageFailed | None = None
+        """Of the earliest frame, whichever of several workers met one first."""
+        self._failure_lock = threading.Lock()  # guards first_failure
         self._last: Forecaster | None = None
 
     def deliver(self, ticket: int, payload: object) -> None:
@@ -279,8 +281,7 @@ class LosslessEngine:
             result = stage.process(item.envelope.payload, info)
             refused = Reason.SHED if result is None else None
         except Exception as error:  # a stage may raise anything; the frame is answered, the run goes on
-            log.warning("stage %s failed on frame %d: %s: %s", name, info.frame_id, type(error).__name__, error)
-            self.first_failure = self.first_failure or StageFailed(name, info.frame_id, error)
+            self._note_failure(name, info.frame_id, error)
             refused = Reason.FAILED
         self.statistics[name].add(
             wait_ns=wait_ns,
@@ -289,6 +290,12 @@ class LosslessEngine:
             failed=refused is Reason.FAILED,
         )
         return _Item(Envelope(info, result), item.size, item.picture, refused)
+
+    def _note_failure(self, name: str, frame_id: int, error: Exception) -> None:
+        log.warning("stage %s failed on frame %d: %s: %s", name, frame_id, type(error).__name__, error)
+        with self._failure_lock:
+            if self.first_failure is None or frame_id < self.first_failure.frame_id:
+                self.first_failure = StageFailed(name, frame_id, error)
 
     # Publish
 
@@ -302,12 +309,12 @@ class LosslessEngine:
 
     def _answer(self, item: _Item) -> None:
         info = item.envelope.info
-        status, payload = self._judge(info, item)
+        status, reason, payload = self._judge(info, item)
         self._hand_over(
             Answer(
                 info=info,
                 status=status,
-                reason=item.refused,
+                reason=reason,
                 payload=payload,
                 clock=CaptureClock.FILE,
                 published_ns=None,
@@ -316,14 +323,26 @@ class LosslessEngine:
                 picture=item.picture,
             )
         )
-        self._ledger.settle(info.frame_id, Fate(status), item.refused)
+        self._ledger.settle(info.frame_id, Fate(status), reason)
 
-    def _judge(self, info: FrameInfo, item: _Item) -> tuple[Status, object | None]:
-        result = item.envelope.payload
-        if item.refused is None:
+    def _judge(self, info: FrameInfo, item: _Item) -> tuple[Status, Reason | None, object | None]:
+        """Say what is known of a frame."""
+        result, reason = item.envelope.payload, item.refused
+        if reason is None:
             if not isinstance(result, Forecaster):
-                return Status.FRESH, result
-            self._last = result
-            return Status.FRESH, result.forecast(info.captured_ns)
-        forecast = None if self._last is None else self._last.forecast(info.captured_ns)
-        return (Status.BLIND if forecast is None else Status.FORECAST), forecast
+                return Status.FRESH, None, result
+            payload = self._forecast(result, info)
+            if payload is not None:
+                self._last = result
+                return Status.FRESH, None, payload
+            reason = Reason.FAILED  # a result that has nothing to say of its own frame
+        payload = None if self._last is None else self._forecast(self._last, info)
+        return (Status.BLIND if payload is None else Status.FORECAST), reason, payload
+
+    def _forecast(self, snapshot: Forecaster, info: FrameInfo) -> object | None:
+        """Return what a snapshot says of a frame. It is code of a stage, which may raise: that is nothing said."""
+        try:
+            return snapshot.forecast(info.captured_ns)
+        except Exception as error:
+            self._note_failure(self._plan.stages[-1][0], info.frame_id, error)
+            return None

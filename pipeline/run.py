@@ -118,23 +118,29 @@ class Run:
             feed=self._feed,
             deliveries=self._deliveries,
         )
+        self._started = False
         self._final: Report | None = None
 
     # Life cycle
 
     def start(self, *, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Open stages, source and sinks, and start every thread.
+        """Open stages, source and sinks, and start every thread; once only.
 
         Args:
             cancelled: asked while the source is waited for; when it says yes, the run is over before it began.
 
         Raises:
             OpenError: of the first part that could not be opened; whatever was opened is closed again.
+            RuntimeError: it was started before.
         """
+        if self._started:
+            raise RuntimeError("a run can be started once; make another one")
+        self._started = True
         self._reporter.started()
         try:
             opener = self._parts.open_all(cancelled)
         except BaseException:
+            self._stopping.set()  # also a source that is still waited for
             self._parts.close()
             raise
         if self._stopping.is_set:
@@ -294,8 +300,10 @@ class Run:
         self._engine.close()
         busy = self._join(self._workers, WORK_STOP_NS // 2)
         if busy and self._settings.mode is Mode.LOSSLESS:
-            self._end_deliveries()  # the publisher waits for a sink that does not go on
+            for delivery in self._deliveries:  # the publisher may wait for a sink that does not go on
+                delivery.give_way()
         busy = self._join(self._workers, WORK_STOP_NS // 2)
+        self._engine.intake.flush()  # what was read and had no id yet was captured, too
         self._ledger.abandon_open()
         self._end_deliveries()
         self._join(self._sink_threads, SINK_STOP_NS)

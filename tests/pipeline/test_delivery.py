@@ -124,3 +124,57 @@ def test_a_blocked_sink_holds_up_only_a_lossless_run(mode: Mode) -> None:
     report = delivery.report()
     assert report.written + report.skipped == 2000
     assert (report.skipped == 0) is (mode is Mode.LOSSLESS)
+
+
+class Exits(RecordingSink):
+    """Ends its thread instead of writing."""
+
+    def write(self, answer: Answer, *, gap: int) -> None:
+        raise SystemExit(3)
+
+
+def test_a_sink_that_exits_holds_nobody_up() -> None:
+    """Its queue is emptied as after any other failure; a lossless run would wait for ever otherwise."""
+    report = delivered(Exits(), [0, 1, 2]).report()
+    assert (report.written, report.skipped, report.failed) == (0, 3, "SystemExit: 3")
+
+
+class Uncounted(RecordingSink):
+    """Has counters that do not work."""
+
+    def statistics(self) -> dict[str, int]:
+        raise KeyError("clients")
+
+
+def test_counters_that_raise_harm_neither_delivery_nor_report() -> None:
+    """The details are empty, the rest is there."""
+    whole = delivered(Uncounted(), [0, 1]).report()
+    assert (whole.written, whole.failed, whole.details) == (2, None, {})
+    broken = delivered(Uncounted(fails_on=1), [0, 1, 2]).report()
+    assert (broken.written, broken.skipped, broken.details) == (1, 2, {})
+
+
+class Speechless(RecordingSink):
+    """Fails without a word."""
+
+    def write(self, answer: Answer, *, gap: int) -> None:
+        raise OSError
+
+
+def test_a_failure_without_a_text_has_its_name() -> None:
+    """A reader who asks whether `failed` is empty is not misled."""
+    assert delivered(Speechless(), [0]).report().failed == "OSError: "
+
+
+def test_a_full_queue_that_gives_way_takes_no_more() -> None:
+    """One with room is left as it is."""
+    full, roomy = (Delivery("sink", RecordingSink(), mode=Mode.LOSSLESS, clock=ManualClock()) for _ in range(2))
+    for frame_id in range(256):
+        full.offer(answer(frame_id))
+    for delivery in (full, roomy):
+        delivery.give_way()
+        delivery.offer(answer(256))
+        delivery.link.end()
+        delivery.run()
+    assert (full.report().written, full.report().skipped) == (256, 1)
+    assert (roomy.report().written, roomy.report().skipped) == (1, 0)

@@ -109,6 +109,41 @@ def test_a_lost_source_is_closed_and_opened_with_growing_patience() -> None:
     assert bench.delivered == [(0, "p"), (1, "i")]
 
 
+def test_a_source_that_is_lost_at_once_is_not_pressed() -> None:
+    """The waits go on growing until it gives something to work on."""
+    lost = StreamLost("cut off")
+    bench = Bench(Scripted([lost, lost, lost, sample("a"), lost, sample("b")]))
+    bench.feed.run()
+    assert bench.stopping.waited_ns == [duration * NS_PER_MS for duration in (100, 200, 400, 100)]
+    assert bench.feed.reconnects == 4
+    assert bench.delivered == [(0, "a"), (1, "b")]
+
+
+def test_a_source_that_comes_back_after_the_stop_is_closed() -> None:
+    """The run may not have waited for it."""
+
+    class Slow(Scripted):
+        """The stop is asked while it opens."""
+
+        def open(self, context: OpenContext) -> None:
+            super().open(context)
+            bench.stopping.set()
+
+    source = Slow([StreamLost("unplugged"), sample("never read")])
+    bench = Bench(source)
+    bench.feed.run()
+    assert source.events == ["close", "open", "close"]
+    assert bench.feed.reconnects == 0
+    assert bench.delivered == []
+
+
+def test_an_unexpected_error_of_opening_again_is_passed_on() -> None:
+    """Only what an absent source raises is waited out."""
+    bench = Bench(Scripted([StreamLost("unplugged")], [TypeError("defect")]))
+    with pytest.raises(TypeError, match="defect"):
+        bench.feed.run()
+
+
 def test_a_broken_source_may_fail_to_close() -> None:
     """It is opened again all the same."""
     source = Scripted([StreamLost("unplugged"), sample("a")])
