@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from pipeline.clock import NS_PER_MS, RealClock
-from pipeline.errors import SinkOpenError, SourceOpenError, StageFailed, StageOpenError, StreamLost
+from pipeline.errors import SourceOpenError, StageFailed, StreamLost
 from pipeline.feed import Backoff
-from pipeline.frame import Answer, Mode, Reason, Status
+from pipeline.frame import Answer, CaptureClock, FrameInfo, Mode, Reason, Status
 from pipeline.graph import Graph
 from pipeline.run import CLOSE_NS, SINK_STOP_NS, WORK_STOP_NS, Run, RunSettings
-from pipeline.stage import OpenContext, Sample, Sink, Source, Stage
-from pipeline.testing import NumberSource, PassDecoder, PassDetector, PassStage, RecordingSink, SnapshotStage
+from pipeline.stage import Decoded, OpenContext, Sample, Sink, Source, Stage
+from pipeline.testing import NumberSource, PassDecoder, PassDetector, RecordingSink, SnapshotStage
 
 FAST = Backoff(NS_PER_MS, 5 * NS_PER_MS)
 
@@ -25,14 +25,13 @@ def make_run(
     stages: Sequence[tuple[str, Stage]] = (),
     sinks: Sequence[tuple[str, Sink]] = (),
     decoder: PassDecoder | None = None,
-    retry_start: bool = False,
-    workers: int = 1,
+    on_answer: Callable[[Answer], None] | None = None,
 ) -> Run:
     mode = Mode.LIVE if source.live else Mode.LOSSLESS
     chosen = stages or [("detect", PassDetector()), ("track", SnapshotStage())]
     plan = Graph.chain(source, decoder, chosen, sinks).check(mode)
-    settings = RunSettings("test", mode, cores=1, retry_start=retry_start, backoff=FAST, workers=workers)
-    return Run(plan, settings)
+    settings = RunSettings("test", mode, cores=1, backoff=FAST)
+    return Run(plan, settings, on_answer=on_answer)
 
 
 def live_source(count: int, *, lost_at: Sequence[int] = ()) -> NumberSource:
@@ -41,35 +40,6 @@ def live_source(count: int, *, lost_at: Sequence[int] = ()) -> NumberSource:
 
 def framepace_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("framepace")]
-
-
-class Closed(PassStage):
-    """Cannot be opened."""
-
-    def open(self, context: OpenContext) -> None:
-        raise StageOpenError("model.onnx", "is no model")
-
-
-class ClosedSink(RecordingSink):
-    """Cannot be opened."""
-
-    def open(self, context: OpenContext) -> None:
-        raise SinkOpenError("/nowhere", "does not exist")
-
-
-class Away(NumberSource):
-    """Not there for a while."""
-
-    def __init__(self, attempts: int) -> None:
-        super().__init__(3, clock=RealClock(), period_ns=NS_PER_MS)
-        self._attempts = attempts
-        self.tried = 0
-
-    def open(self, context: OpenContext) -> None:
-        self.tried += 1
-        if self.tried <= self._attempts:
-            raise SourceOpenError("cam", "connection refused")
-        super().open(context)
 
 
 class Broken(NumberSource):
@@ -109,93 +79,111 @@ def test_finish_and_stop_can_be_called_again() -> None:
     assert run.finish() == first
 
 
-@pytest.mark.parametrize(
-    ("part", "error"),
-    [("stage", StageOpenError), ("sink", SinkOpenError), ("source", SourceOpenError)],
-)
-def test_what_cannot_be_opened(part: str, error: type[Exception]) -> None:
-    """Its error comes out of start, everything opened before is closed again, nothing was written."""
-    good_stage, good_sink = PassDetector(), RecordingSink()
-    stages: list[tuple[str, Stage]] = [("detect", good_stage)]
-    sinks: list[tuple[str, Sink]] = [("sink good", good_sink)]
-    source: Source = NumberSource(3)
-    if part == "stage":
-        stages.insert(0, ("closed", Closed()))
-    elif part == "sink":
-        sinks.append(("sink closed", ClosedSink()))
-    else:
-        source = Away(1)
-    run = make_run(source, stages=stages, sinks=sinks)
-    with pytest.raises(error):
-        run.start()
-    assert good_stage.opened == good_stage.closed == 1
-    assert good_sink.opened == good_sink.closed
-    assert good_sink.answers == []
-    if part != "sink":
-        assert good_sink.opened == 0  # sinks come last
-    assert framepace_threads() == []
-
-
-def test_a_source_that_comes_later() -> None:
-    """With retry_start it is waited for."""
-    source = Away(3)
-    run = make_run(source, retry_start=True)
-    run.start()
-    assert run.join().frames.captured == 3
-    assert source.tried == 4
-
-
-def test_a_stage_that_cannot_be_opened_ends_the_wait_for_a_source() -> None:
-    """A wrong model is reported at once, although the camera is away and would be waited for."""
-    run = make_run(Away(10**9), stages=[("closed", Closed()), ("detect", PassDetector())], retry_start=True)
-    with pytest.raises(StageOpenError, match="is no model"):
-        run.start()
-    assert framepace_threads() == []
-
-
-def test_a_stop_while_sinks_are_opened_closes_them() -> None:
-    """Whatever was opened is closed once, also when no thread was ever started for it."""
-    first, stage = RecordingSink(), PassDetector()
-
-    class Stopping(RecordingSink):
-        """Somebody presses Ctrl-C while it opens."""
-
-        def open(self, context: OpenContext) -> None:
-            super().open(context)
-            run.stop()
-
-    second = Stopping()
-    run = make_run(NumberSource(3), stages=[("detect", stage)], sinks=[("sink a", first), ("sink b", second)])
-    run.start()
-    report = run.finish()
-    assert report.frames.captured == 0
-    assert [(part.opened, part.closed) for part in (first, second, stage)] == [(1, 1)] * 3
-
-
-def test_a_source_that_opens_too_late_is_closed_again() -> None:
-    """The run was over before it began; the source is not left open, nor closed before it was opened."""
-    may_open, closed = threading.Event(), threading.Event()
-
-    class Slow(NumberSource):
-        """Opens when the test says so."""
-
-        def open(self, context: OpenContext) -> None:
-            may_open.wait(30)
-            super().open(context)
-
-        def close(self) -> None:
-            super().close()
-            closed.set()
-
-    source = Slow(3)
+def test_a_run_starts_once() -> None:
+    """Its counts and parts are those of one execution, so a second start is refused and harms nothing."""
+    source = NumberSource(3)
     run = make_run(source)
-    run.start(cancelled=lambda: True)
+    run.start()
+    with pytest.raises(RuntimeError, match="once"):
+        run.start()
+    assert run.join().frames.fresh == 3
+    assert source.opened == source.closed == 1
+
+
+def test_a_run_that_was_never_started_can_be_finished() -> None:
+    """There is nothing to close, and the books are empty."""
+    source, sink = NumberSource(3), RecordingSink()
+    run = make_run(source, sinks=[("sink", sink)])
+    run.stop()
     report = run.finish()
-    assert report.stuck == ["framepace open source"]
-    assert source.closed == 0
-    may_open.set()
-    assert closed.wait(10)
-    assert (source.opened, source.closed) == (1, 1)
+    assert (report.frames.captured, report.balanced, report.stuck) == (0, True, [])
+    assert source.closed == sink.closed == 0
+
+
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+def test_every_answer_is_told_before_the_sinks_have_it(mode: Mode) -> None:
+    """In order, one at a time."""
+    told: list[int] = []
+    order: list[bool] = []
+
+    class Comparing(RecordingSink):
+        def write(self, answer: Answer, *, gap: int) -> None:
+            order.append(answer.info.frame_id in told)
+
+    source = live_source(20) if mode is Mode.LIVE else NumberSource(20)
+    run = make_run(source, sinks=[("sink", Comparing())], on_answer=lambda answer: told.append(answer.info.frame_id))
+    run.start()
+    run.join()
+    assert told == list(range(20))
+    assert order == [True] * 20
+
+
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+def test_a_listener_that_raises_ends_the_run(mode: Mode) -> None:
+    """Its error comes out of join; the books balance, and the sinks have what was answered before."""
+
+    def refuse(answer: Answer) -> None:
+        if answer.info.frame_id == 3:
+            raise KeyError("a defect in the listener")
+
+    sink = RecordingSink()
+    source = live_source(10**6) if mode is Mode.LIVE else NumberSource(10**6)
+    run = make_run(source, sinks=[("sink", sink)], on_answer=refuse)
+    run.start()
+    with pytest.raises(KeyError):
+        run.join()
+    report = run.report()
+    assert report.balanced
+    assert report.frames.abandoned >= 1
+    assert [answer.info.frame_id for answer in sink.answers] == [0, 1, 2]
+    assert framepace_threads() == []
+
+
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+def test_a_stage_that_leaves_its_thread_ends_the_run(mode: Mode) -> None:
+    """What is no Exception is not answered as a failed frame; nobody waits for a thread that is gone."""
+
+    class Exits(PassDetector):
+        def process(self, payload: object, info: FrameInfo) -> object | None:
+            raise SystemExit(3)
+
+    source = live_source(10**6) if mode is Mode.LIVE else NumberSource(10**6)
+    run = make_run(source, stages=[("detect", Exits())])
+    run.start()
+    with pytest.raises(SystemExit):
+        run.join()
+    assert run.report().balanced
+    assert run.report().failure == "SystemExit: 3"
+
+
+def test_a_model_that_cannot_be_warmed_ends_a_live_run() -> None:
+    """It happens on the stage's own thread, and comes out of join."""
+
+    class Cold(PassDetector):
+        def warm(self) -> None:
+            raise MemoryError("the model does not fit")
+
+    run = make_run(live_source(10**6), stages=[("detect", Cold())])
+    run.start()
+    with pytest.raises(MemoryError):
+        run.join()
+    assert run.report().balanced
+
+
+def test_the_first_failure_wins() -> None:
+    """What fails because of it, or after it, does not take its place."""
+
+    class FailsAtTheEnd(PassDecoder):
+        """Is flushed when the source has ended, so its error is the second one."""
+
+        def flush(self) -> Sequence[Decoded]:
+            raise OverflowError("second")
+
+    run = make_run(Broken(20), decoder=FailsAtTheEnd())
+    run.start()
+    with pytest.raises(ZeroDivisionError):
+        run.join()
+    assert run.report().balanced
 
 
 def test_the_steps_of_a_stop_add_up_to_less_than_is_stated() -> None:
@@ -203,15 +191,30 @@ def test_the_steps_of_a_stop_add_up_to_less_than_is_stated() -> None:
     assert WORK_STOP_NS + SINK_STOP_NS + 2 * CLOSE_NS <= 1_900 * NS_PER_MS
 
 
-def test_waiting_for_a_source_can_be_cancelled() -> None:
-    """The run is over before it began, and the report says that nothing happened."""
+def test_a_stop_ends_the_search_for_a_lost_source() -> None:
+    """That is no failure, and every frame that was captured has its fate."""
+    searching = threading.Event()
+
+    class Gone(NumberSource):
+        """Is lost at frame 5, and never comes back."""
+
+        def open(self, context: OpenContext) -> None:
+            if self.opened:
+                searching.set()
+                raise SourceOpenError("cam", "no route to host")
+            super().open(context)
+
     sink = RecordingSink()
-    run = make_run(Away(10**9), sinks=[("sink", sink)], retry_start=True)
-    run.start(cancelled=lambda: True)
+    source = Gone(100, period_ns=5 * NS_PER_MS, clock=RealClock(), lost_at=[5])
+    run = make_run(source, sinks=[("sink", sink)])
+    run.start()
+    assert searching.wait(10)
+    assert not run.wait(0)  # a camera that is away does not end the run
+    run.stop()
     report = run.finish()
-    assert report.frames.captured == 0
+    assert (report.failure, report.stuck, report.source.reconnects) == (None, [], 0)
+    assert report.frames.captured == 5
     assert report.balanced
-    assert sink.opened == 0
     assert framepace_threads() == []
 
 
@@ -281,27 +284,63 @@ def test_a_run_that_nobody_hears_ends(mode: Mode) -> None:
     assert all(sink.failed for sink in report.sinks.values())
 
 
-def test_a_stopped_run_abandons_what_is_inside() -> None:
-    """The books still balance, and the sinks have what was answered."""
-    sink = RecordingSink()
-    seen = threading.Event()
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+def test_a_stopped_run_abandons_what_is_inside(mode: Mode) -> None:
+    """The books still balance, and the sinks have exactly what was answered."""
+    sink, seen = RecordingSink(), threading.Event()
 
     def note(answer: Answer) -> None:
         if answer.info.frame_id == 5:
             seen.set()
 
-    source = live_source(10_000)
-    plan = Graph.chain(source, None, [("detect", PassDetector())], [("sink", sink)]).check(Mode.LIVE)
-    run = Run(plan, RunSettings("test", Mode.LIVE, cores=1), on_answer=note)
+    source = live_source(10**6) if mode is Mode.LIVE else NumberSource(10**6)
+    stages: list[tuple[str, Stage]] = [("detect", PassDetector(service_ns=15 * NS_PER_MS, clock=RealClock()))]
+    run = make_run(source, stages=stages, sinks=[("sink", sink)], on_answer=note)
     run.start()
     assert seen.wait(10)
     run.stop()
     report = run.finish()
     assert report.balanced
     frames = report.frames
-    assert frames.captured < 10_000
-    assert len(sink.answers) == frames.fresh + frames.forecast + frames.blind
+    assert frames.captured < 10**6
+    assert frames.abandoned > 0
+    assert (frames.missed, frames.undecodable, report.published_late) == (0, 0, 0)
+    answered = frames.fresh + frames.forecast + frames.blind
+    assert [answer.info.frame_id for answer in sink.answers] == list(range(answered))
+    assert (report.failure, report.stuck) == (None, [])
     assert framepace_threads() == []
+
+
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+def test_what_was_read_and_had_no_number_yet_is_abandoned_too(mode: Mode) -> None:
+    """A frame that waits for others to be presented before it was captured all the same."""
+    reading_on, may_end = threading.Event(), threading.Event()
+
+    class AheadOfItsTime(NumberSource):
+        """Its only frame is presented long after it is decoded; then nothing comes for a while."""
+
+        def read(self) -> Sample | None:
+            if self._next:
+                reading_on.set()
+                may_end.wait(20)
+                return None
+            self._next += 1
+            return Sample(0, 10**9, 0, None, CaptureClock.ARRIVAL if self.live else CaptureClock.FILE)
+
+    class Holding(PassDecoder):
+        def decode(self, payload: object, ticket: int) -> Sequence[Decoded]:
+            return ()
+
+    source = AheadOfItsTime(2, clock=RealClock() if mode is Mode.LIVE else None)
+    run = make_run(source, decoder=Holding())
+    run.start()
+    assert reading_on.wait(10)
+    assert run.report().frames.captured == 0
+    run.stop()
+    may_end.set()
+    report = run.finish()
+    assert (report.frames.captured, report.frames.abandoned) == (1, 1)
+    assert report.balanced
 
 
 def test_the_report_while_it_runs_counts_what_is_open() -> None:

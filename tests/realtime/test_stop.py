@@ -152,6 +152,35 @@ def test_stop_is_bounded_when_everything_is_stuck(mode: Mode, trap: Trap) -> Non
     assert detector.closed == 0
 
 
+def test_a_stuck_sink_costs_the_others_nothing(trap: Trap) -> None:
+    """Lossless, its queue is full and the publisher waits for it: the answer in hand still goes to the other."""
+
+    class StuckSink(RecordingSink):
+        def write(self, answer: Answer, *, gap: int) -> None:
+            trap.hold()
+
+    blocked, other = threading.Event(), RecordingSink()
+    sinks = [("sink stuck", StuckSink()), ("sink other", other)]
+    plan = Graph.chain(NumberSource(10_000), None, [("detect", PassDetector())], sinks).check(Mode.LOSSLESS)
+
+    def note(answer: Answer) -> None:
+        if answer.info.frame_id == 257:  # one is being written, 256 are queued: this one waits for room
+            blocked.set()
+
+    run = Run(plan, RunSettings("test", Mode.LOSSLESS, cores=1), on_answer=note)
+    run.start()
+    assert blocked.wait(20)
+    took_s = timed(lambda: (run.stop(), run.finish()))
+    report = run.report()
+    assert took_s < STATED_S + SLACK_S
+    assert report.balanced
+    assert report.stuck == ["framepace sink stuck"]
+    assert report.frames.fresh == 258
+    assert [answer.info.frame_id for answer in other.answers] == list(range(258))
+    assert report.sinks["sink other"].skipped == 0
+    assert report.sinks["sink stuck"].skipped == 257
+
+
 def timed(work: Callable[[], object]) -> float:
     start_s = time.monotonic()
     work()
