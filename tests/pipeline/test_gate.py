@@ -126,11 +126,27 @@ def hopeless_candidate() -> tuple[Bench, int | None]:
 
 
 def test_a_picture_that_would_miss_gives_way_to_the_next() -> None:
-    """It is refused, with that reason, when the next one comes."""
+    """It is refused, with that reason, when the next one comes; the reason is not passed on to the next."""
     bench, _ = hopeless_candidate()
     bench.offer(3)
     assert bench.refused == [(2, Reason.WOULD_MISS)]
-    assert bench.take() == 3
+    bench.offer(4)
+    assert bench.refused[1:] == [(3, Reason.SUPERSEDED)]
+    assert bench.take() == 4
+
+
+def test_without_a_credit_nothing_is_taken_however_long_the_detector_takes() -> None:
+    """One that is overdue might be free at any moment, but pictures do not queue in front of it."""
+    bench = Bench(credit_limit=1)
+    bench.estimator.observe("detect", 20 * NS_PER_MS)
+    bench.offer(0)
+    assert bench.take() == 0
+    bench.gate.detector_started()
+    bench.offer(1)
+    bench.clock.advance(100 * NS_PER_MS)
+    assert bench.gate.try_take() == (None, None)
+    bench.gate.detector_finished(0)
+    assert bench.take() == 1
 
 
 def test_a_picture_that_would_miss_is_taken_when_the_next_does_not_come() -> None:

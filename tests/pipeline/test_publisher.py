@@ -111,6 +111,19 @@ def test_a_refused_frame_is_answered_at_once() -> None:
     assert bench.said[1:] == [(1, Status.FORECAST, Reason.SUPERSEDED)]
 
 
+def test_the_first_word_on_a_waiting_frame_stands() -> None:
+    """What is said later of a frame that waits for the one before it changes nothing."""
+    bench = Bench()
+    bench.capture(0)
+    second = bench.capture(1)
+    bench.publisher.refuse(1, Reason.SUPERSEDED)
+    bench.publisher.refuse(1, Reason.FAILED)
+    bench.measured(second)
+    bench.publisher.undecodable(1)
+    bench.publisher.refuse(0, Reason.SHED)
+    assert bench.said == [(0, Status.BLIND, Reason.SHED), (1, Status.BLIND, Reason.SUPERSEDED)]
+
+
 def test_blind_is_not_an_empty_scene() -> None:
     """Before anything was measured, and beyond the horizon, there is no payload at all."""
     bench = Bench()
@@ -289,7 +302,8 @@ def test_the_margin_grows_before_it_was_exceeded() -> None:
 def test_the_margin_is_learnt_from_timed_wake_ups() -> None:
     """The publisher asks to be woken earlier after it was woken late."""
     bench = Bench()
-    info = bench.capture(0)
+    bench.measured(bench.capture(0))
+    info = bench.capture(1)
     assert info.due_ns is not None
     wake_ns = bench.publisher.publish_due()
     assert wake_ns is not None
@@ -298,6 +312,36 @@ def test_the_margin_is_learnt_from_timed_wake_ups() -> None:
     assert bench.publisher.margin_ns == 20 * NS_PER_MS
     assert bench.publisher.publish_due() is None
     assert bench.said == [(0, Status.BLIND, Reason.LATE)]
+
+
+def test_before_the_first_result_the_margin_is_as_large_as_it_may_be() -> None:
+    """While everything is being set up wake-ups are at their latest, and nothing is lost by being early."""
+    bench = Bench()
+    info = bench.capture(0)
+    assert bench.publisher.publish_due() == LIMIT_NS - LIMIT_NS // 3
+    bench.measured(info)
+    assert bench.publisher.margin_ns < LIMIT_NS // 3
+
+
+def test_the_margin_leaves_room_for_the_hand_over() -> None:
+    """At the last moment, that is; how long it takes well before a deadline does not matter."""
+    bench = Bench()
+    slow = Publisher(
+        limit_ns=LIMIT_NS,
+        clock=bench.clock,
+        ledger=bench.ledger,
+        hand_over=lambda answer: bench.clock.advance(9 * NS_PER_MS),
+    )
+    bench.publisher = slow
+    bench.measured(bench.capture(0))
+    first_ns = slow.margin_ns
+    assert first_ns < 20 * NS_PER_MS
+    info = bench.capture(1)
+    assert info.due_ns is not None
+    bench.turn_to(info.due_ns - first_ns)
+    slow.publish_due()
+    assert slow.margin_ns == 20 * NS_PER_MS
+    assert bench.ledger.books().published_late == 0
 
 
 def test_run_ends_when_the_line_is_drained() -> None:
