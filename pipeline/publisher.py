@@ -38,17 +38,20 @@ class WakeMargin:
     """How long before a deadline the publisher must wake up: above the worst lateness of late, within bounds."""
 
     def __init__(self, limit_ns: int) -> None:
-        self._most_ns = limit_ns // 3
-        self._least_ns = min(_MARGIN_FLOOR_NS, self._most_ns)
+        self.most_ns = limit_ns // 3
+        self._least_ns = min(_MARGIN_FLOOR_NS, self.most_ns)
         self._observed: deque[int] = deque(maxlen=_LATENESS_WINDOW)
-        self.margin_ns = min(_MARGIN_FIRST_NS, self._most_ns)
+        self.margin_ns = min(_MARGIN_FIRST_NS, self.most_ns)
 
     def observe(self, lateness_ns: int) -> None:
-        """Learn from one timed wake-up; after a few only, the margin grows but does not shrink yet."""
+        """Learn from one timed wake-up, or from the hand-over after it.
+
+        After a few only, the margin grows but does not shrink yet.
+        """
         self._observed.append(lateness_ns)
         wanted_ns = 2 * max(self._observed) + _MARGIN_SPARE_NS
         few = len(self._observed) < _LATENESS_WINDOW // 8
-        self.margin_ns = min(max(wanted_ns, self.margin_ns if few else self._least_ns), self._most_ns)
+        self.margin_ns = min(max(wanted_ns, self.margin_ns if few else self._least_ns), self.most_ns)
 
 
 @dataclass(slots=True)
@@ -94,6 +97,7 @@ class Publisher:
         self._health = HealthMonitor()
         self._size: tuple[int, int] | None = None
         self._warming = True
+        self._measuring = False  # set by the first result
         self._draining = False
         self._stopped = False
         self._alarm_ns = 0  # when run() looks at the line again by itself
@@ -135,6 +139,7 @@ class Publisher:
     def measured(self, info: FrameInfo, result: object) -> None:
         """Take what the last stage made of a frame, in time or not: it serves later forecasts either way."""
         with self._changed:
+            self._measuring = True
             if isinstance(result, Forecaster):
                 self._snapshots.append((info.frame_id, result))
                 self._settle_entry(info.frame_id, result=result)
@@ -168,8 +173,12 @@ class Publisher:
 
     @property
     def margin_ns(self) -> int:
-        """How long before its deadline a frame is answered at the latest; a result must be there by then."""
-        return self._margin.margin_ns
+        """How long before its deadline a frame is answered at the latest; a result must be there by then.
+
+        Until the first result it is as large as it may be: models, decoders and encoders are being set up, wake-ups
+        are later than ever after, and an answer is blind whenever it is given.
+        """
+        return self._margin.margin_ns if self._measuring else self._margin.most_ns
 
     @property
     def health(self) -> HealthMonitor:
@@ -196,7 +205,10 @@ class Publisher:
                     return self._latest_ns(head)
                 self._line.popleft()
                 del self._by_id[head.info.frame_id]
+                start_ns = self._clock.now_ns()
                 self._publish(head)
+                if not head.resolved:  # it was given at the last moment: the hand-over must fit into the margin, too
+                    self._margin.observe(self._clock.now_ns() - start_ns)
             return None
 
     def woken(self, wake_ns: int) -> None:
@@ -214,7 +226,7 @@ class Publisher:
 
     def _latest_ns(self, entry: _Entry) -> int:
         """Return when a frame is answered at the latest."""
-        return entry.due_ns - self._margin.margin_ns
+        return entry.due_ns - self.margin_ns
 
     def _publish(self, entry: _Entry) -> None:
         frame_id, due_ns = entry.info.frame_id, entry.info.due_ns
