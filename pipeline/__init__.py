@@ -17,6 +17,7 @@ From the bottom up; every module imports only modules above it in this list:
     admission   whether the newest picture may have the detector
     health      how the stream is doing, in one word
     intake      samples to frames, in presentation order
+    heartbeat   when to say that there is nothing to say
     publisher   the answers, in order and in time
     gate        the mailbox in front of the detector
     graph       stages and links, checked

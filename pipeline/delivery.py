@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 from pipeline.clock import Clock
 from pipeline.errors import LinkClosed, LinkEnded
-from pipeline.frame import Answer, Mode
+from pipeline.frame import Answer, Heartbeat, Mode
 from pipeline.link import Link, Policy
 from pipeline.report import SinkReport
 from pipeline.stage import Sink
@@ -29,16 +30,17 @@ class Delivery:
         self.name = name
         self.sink = sink
         self._capacity = _CAPACITY_WITH_PICTURES if sink.wants_pictures else _CAPACITY
-        self.link: Link[Answer] = Link(
+        self.link: Link[Answer | Heartbeat] = Link(
             f"publish -> {name}",
             capacity=self._capacity,
             policy=Policy.DROP_OLDEST if mode is Mode.LIVE else Policy.BLOCK,
             clock=clock,
+            on_drop=self._dropped,
         )
         self._last_frame = -1
+        self._skipped_lock = threading.Lock()  # guards _skipped: answers are dropped at both ends of the queue
         self._written = 0
-        self._skipped_after_failure = 0
-        self._skipped_after_end = 0
+        self._skipped = 0
         self._failure: str | None = None
         self._details: dict[str, int] = {}
 
@@ -47,15 +49,15 @@ class Delivery:
         """Why the sink stopped early; None if it did not."""
         return self._failure
 
-    def offer(self, answer: Answer) -> None:
-        """Hand an answer over; on the publisher's thread.
+    def offer(self, answer: Answer | Heartbeat) -> None:
+        """Hand an answer or a heartbeat over; on the publisher's thread.
 
         A queue that was shut, because its sink would not go on while the run was being stopped, counts a skip.
         """
         try:
             self.link.wait_put(answer)
         except LinkClosed:
-            self._skipped_after_end += 1
+            self._dropped(answer)
 
     def give_way(self) -> None:
         """Let nobody wait for this sink any more: a full queue takes nothing from now on."""
@@ -64,7 +66,8 @@ class Delivery:
 
     def close(self) -> None:
         """Shut the queue; what the sink did not get to counts as skipped."""
-        self._skipped_after_end += len(self.link.close())
+        for left in self.link.close():
+            self._dropped(left)
 
     def run(self) -> None:
         """Write until the link ends or is closed, then close the sink. Runs on the sink's thread."""
@@ -75,7 +78,7 @@ class Delivery:
                 if self._failure is None:
                     self._write(answer)
                 else:
-                    self._skipped_after_failure += 1
+                    self._dropped(answer)
         except (LinkEnded, LinkClosed):
             pass
         finally:
@@ -85,7 +88,7 @@ class Delivery:
         """Return the report's part."""
         return SinkReport(
             written=self._written,
-            skipped=self.link.statistics().dropped + self._skipped_after_failure + self._skipped_after_end,
+            skipped=self._skipped,
             failed=self._failure,
             details=self._details if self._failure is not None else self._statistics(),
         )
@@ -96,16 +99,24 @@ class Delivery:
         except BaseException as error:  # as in _write
             self._fail(error)
 
-    def _write(self, answer: Answer) -> None:
-        frame_id = answer.info.frame_id
+    def _write(self, answer: Answer | Heartbeat) -> None:
         try:
+            if isinstance(answer, Heartbeat):
+                self.sink.beat(answer)
+                return
+            frame_id = answer.info.frame_id
             self.sink.write(answer, gap=frame_id - self._last_frame - 1)
         except BaseException as error:  # a sink may fail in any way, sys.exit too, and must not take others along
-            self._skipped_after_failure += 1
+            self._dropped(answer)
             self._fail(error)
             return
         self._last_frame = frame_id
         self._written += 1
+
+    def _dropped(self, answer: Answer | Heartbeat) -> None:
+        """Count an answer that the sink will never get; heartbeats are no answers."""
+        with self._skipped_lock:
+            self._skipped += isinstance(answer, Answer)
 
     def _fail(self, error: BaseException) -> None:
         text = str(error)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 class PipelineError(Exception):
@@ -73,11 +74,30 @@ class SinkOpenError(OpenError, OSError):
     """A sink's path or port cannot be used."""
 
 
-class StreamLost(PipelineError, ConnectionError):
-    """A live source ended, broke or went silent; `why` says which."""
+class Outage(StrEnum):
+    """Why no frame can be answered just now. All but the last one are losses: the source is opened again."""
 
-    def __init__(self, why: str) -> None:
+    ENDED = "ended"
+    """The source said, or its connection did, that nothing more comes."""
+    ERROR = "error"
+    """Reading it failed."""
+    SILENT = "silent"
+    """The connection stands, but nothing came for the stall timeout."""
+    FROZEN = "frozen"
+    """The very same picture came again and again, for the stall timeout."""
+    UNDECODABLE = "undecodable"
+    """Packets come, but no picture can be made of them."""
+
+
+LOSSES = (Outage.ENDED, Outage.ERROR, Outage.SILENT, Outage.FROZEN)
+
+
+class StreamLost(PipelineError, ConnectionError):
+    """A live source is lost; `why` says it in words."""
+
+    def __init__(self, why: str, outage: Outage = Outage.ERROR) -> None:
         self.why = why
+        self.outage = outage
         super().__init__(why)
 
 

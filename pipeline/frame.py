@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.errors import Outage
+
 
 class Mode(StrEnum):
     """How a run treats time."""
@@ -130,3 +132,15 @@ class Answer:
     """Width and height of the source picture, pixels. None while no picture has been seen."""
     picture: object | None
     """The decoded picture, if a sink asked for pictures and there was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Said at a steady pace while there is no frame to answer: still here, and blind. It is no answer to any frame."""
+
+    stream_id: str
+    reason: Outage
+    published_ns: int
+    silent_ns: int
+    """How long ago the last answer was given, or the run began."""
+    health: Health

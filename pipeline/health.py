@@ -54,6 +54,14 @@ class HealthMonitor:
             self._state = self._candidate = Health.OK if status is Status.FRESH else Health.DEGRADED
         return self._state
 
+    def silent(self, now_ns: int) -> Health:
+        """Take into account that there is no frame to answer, for too long already to wait any longer."""
+        self._window.clear()
+        self._blind = self._fresh = self._failed = 0
+        self._state = self._candidate = Health.BLIND
+        self._candidate_since_ns = now_ns
+        return self._state
+
     def _count(self, status: Status, reason: Reason | None, step: int) -> None:
         self._blind += step * (status is Status.BLIND)
         self._fresh += step * (status is Status.FRESH)

@@ -32,6 +32,8 @@ class Registered:
     clock: CaptureClock
     withdrawn: bool = False
     """Its packet is not decoded, on purpose: no picture will come."""
+    undecodable: bool = False
+    """Too much of it was lost on the way: no picture will come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class _Waiting:
     pts_ns: int
     captured_ns: int
     clock: CaptureClock
+    undecodable: bool
     withdrawn: bool = False
 
 
@@ -86,7 +89,8 @@ class Intake:
             if decode_ns < self._last_decode_ns - _JUMP_NS:
                 self._register_until(None)
             self._last_decode_ns = decode_ns
-            heapq.heappush(self._waiting, (pts_ns, ticket, _Waiting(ticket, pts_ns, captured_ns, sample.clock)))
+            waiting = _Waiting(ticket, pts_ns, captured_ns, sample.clock, undecodable=sample.payload is None)
+            heapq.heappush(self._waiting, (pts_ns, ticket, waiting))
             self._register_until(decode_ns)
             while len(self._waiting) > _MAX_REORDER:
                 self._register_first()
@@ -169,6 +173,6 @@ class Intake:
         )
         self._next_frame += 1
         self._last_pts_ns = waiting.pts_ns
-        if not waiting.withdrawn:
+        if not (waiting.withdrawn or waiting.undecodable):
             self._undecoded[waiting.ticket] = info
-        self._register(Registered(info, waiting.clock, waiting.withdrawn))
+        self._register(Registered(info, waiting.clock, waiting.withdrawn, waiting.undecodable))

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.clock import Clock, Flag, thread_cpu_ns
-from pipeline.errors import LinkClosed, LinkEnded, Undecodable
+from pipeline.errors import LinkClosed, LinkEnded, Outage, Undecodable
 from pipeline.estimator import Estimator
-from pipeline.frame import Answer, Envelope, Reason
+from pipeline.frame import Answer, Envelope, Heartbeat, Reason
 from pipeline.gate import Gate
 from pipeline.graph import Plan
 from pipeline.intake import Intake, Registered
@@ -50,7 +50,9 @@ class LiveEngine:
         limit_ns: the deadline after capture.
         credit_limit: frames between admission and the end of detection.
         keep_pictures: whether a sink wants the pictures with the answers.
+        heartbeat_ns: how often to say that there is no frame to answer.
         hand_over: gives an answer to all sinks; must not wait.
+        hand_beat: gives a heartbeat to all sinks; must not wait.
     """
 
     def __init__(
@@ -61,9 +63,11 @@ class LiveEngine:
         limit_ns: int,
         credit_limit: int,
         keep_pictures: bool,
+        heartbeat_ns: int,
         clock: Clock,
         ledger: Ledger,
         hand_over: Callable[[Answer], None],
+        hand_beat: Callable[[Heartbeat], None],
     ) -> None:
         assert plan.detector is not None  # the graph check saw to it
         self._plan = plan
@@ -73,7 +77,15 @@ class LiveEngine:
         names = [name for name, _ in plan.stages]
         place = names.index(plan.detector)
         self.estimator = Estimator()
-        self.publisher = Publisher(limit_ns=limit_ns, clock=clock, ledger=ledger, hand_over=hand_over)
+        self.publisher = Publisher(
+            limit_ns=limit_ns,
+            clock=clock,
+            ledger=ledger,
+            hand_over=hand_over,
+            heartbeat_ns=heartbeat_ns,
+            hand_beat=hand_beat,
+            stream_id=stream_id,
+        )
         self.intake = Intake(stream_id, limit_ns=limit_ns, register=self._register)
         self.gate = Gate(
             clock=clock,
@@ -104,6 +116,10 @@ class LiveEngine:
             return
         width, height = getattr(payload, "size", (0, 0))
         self._offer(Decoded(ticket, payload, (width, height)))
+
+    def source_away(self, outage: Outage) -> None:
+        """Take note that the source is lost, until it gives something again."""
+        self.publisher.away(outage)
 
     def source_ended(self) -> None:
         """Take note that nothing more will be captured."""
@@ -143,6 +159,8 @@ class LiveEngine:
         self.publisher.register(registered.info, registered.clock)
         if registered.withdrawn:
             self.publisher.refuse(registered.info.frame_id, Reason.SHED)
+        elif registered.undecodable:
+            self.publisher.undecodable(registered.info.frame_id)
 
     def _shed(self, packet: _Packet) -> None:
         info = self.intake.withdraw(packet.ticket)

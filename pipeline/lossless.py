@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.clock import NS_PER_S, Clock, thread_cpu_ns
-from pipeline.errors import LinkClosed, LinkEnded, StageFailed, Undecodable
+from pipeline.errors import LinkClosed, LinkEnded, Outage, StageFailed, Undecodable
 from pipeline.frame import Answer, CaptureClock, Envelope, Fate, FrameInfo, Reason, Status
 from pipeline.graph import Plan
 from pipeline.intake import Intake, Registered
@@ -157,6 +157,9 @@ class LosslessEngine:
         width, height = getattr(payload, "size", (0, 0))
         self._emit(Decoded(ticket, payload, (width, height)))
 
+    def source_away(self, outage: Outage) -> None:
+        """Take note that the source is lost; nobody waits for answers by the clock here."""
+
     def source_ended(self) -> None:
         """Take note that nothing more will be captured."""
         self.intake.flush()
@@ -204,6 +207,8 @@ class LosslessEngine:
 
     def _register(self, registered: Registered) -> None:
         self._ledger.captured(registered.info.frame_id)
+        if registered.undecodable:
+            self._ledger.settle(registered.info.frame_id, Fate.UNDECODABLE)
 
     def _decode(self, decoder: Decoder) -> None:
         statistics = self.statistics["decode"]

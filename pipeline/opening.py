@@ -76,6 +76,8 @@ class OpenParts:
                 opener.join(_POLL_S)
                 if cancelled():
                     self._stopping.set()
+            if self._stopping.is_set:
+                self._plan.source.interrupt()
             opener.join(_LEAVE_S)
         if not self._stopping.is_set:
             if self._source_error is not None:
@@ -112,19 +114,21 @@ class OpenParts:
     def _open_source(self) -> None:
         """Open the source, again and again if asked to; an error is kept for the thread that called open_all."""
         attempt = 0
+        since_ns = self._context.clock.now_ns()
         while True:
             try:
                 self._open(self._plan.source)
                 return
             except SourceOpenError as error:
-                if self._retry is None:
+                passed_ns = self._context.clock.now_ns() - since_ns
+                if self._retry is None or self._retry.is_over(passed_ns):
                     self._source_error = error
                     return
                 log.warning("source not there yet: %s", error)
             except BaseException as error:
                 self._source_error = error
                 return
-            if self._stopping.wait(self._retry.delay_ns(attempt)):
+            if self._stopping.wait(self._retry.delay_ns(attempt, passed_ns)):
                 return
             attempt += 1
 

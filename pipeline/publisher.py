@@ -14,8 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
-from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Reason, Status
+from pipeline.errors import Outage
+from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Heartbeat, Reason, Status
 from pipeline.health import HealthMonitor
+from pipeline.heartbeat import Pulse
 from pipeline.histogram import Histogram
 from pipeline.ledger import Ledger
 from pipeline.stage import Forecaster
@@ -83,10 +85,26 @@ class Publisher:
         clock: tells when a deadline is near.
         ledger: gets every fate.
         hand_over: gives an answer to the sinks without ever waiting; called in order, one at a time.
+        heartbeat_ns: how often to say that there is no frame to answer.
+        hand_beat: gives a heartbeat to the sinks, as `hand_over` does; None: nobody wants any.
+        stream_id: name of the stream.
     """
 
-    def __init__(self, *, limit_ns: int, clock: Clock, ledger: Ledger, hand_over: Callable[[Answer], None]) -> None:
+    def __init__(
+        self,
+        *,
+        limit_ns: int,
+        clock: Clock,
+        ledger: Ledger,
+        hand_over: Callable[[Answer], None],
+        heartbeat_ns: int = NS_PER_S // 2,
+        hand_beat: Callable[[Heartbeat], None] | None = None,
+        stream_id: str = "",
+    ) -> None:
         self._clock = clock
+        self._stream_id = stream_id
+        self._hand_beat = hand_beat
+        self._pulse = Pulse(heartbeat_ns, clock.now_ns())
         self._ledger = ledger
         self._hand_over = hand_over
         self._changed = threading.Condition()  # its lock guards all fields
@@ -111,6 +129,7 @@ class Publisher:
         self._ledger.captured(info.frame_id)
         assert info.due_ns is not None  # this is live mode
         with self._changed:
+            self._pulse.captured()
             # Capture times may go back: they are corrected as the stream is got to know.
             for earlier in reversed(self._line):
                 if earlier.due_ns <= info.due_ns:
@@ -159,6 +178,12 @@ class Publisher:
                 entry.undecodable = True
                 self._resolved(entry)
 
+    def away(self, outage: Outage) -> None:
+        """Say that the source is lost, until the next frame."""
+        with self._changed:
+            self._pulse.away(outage)
+            self._changed.notify()
+
     def drain(self) -> None:
         """Say that no more frames will come; run() returns when the line is empty."""
         with self._changed:
@@ -185,6 +210,11 @@ class Publisher:
         """The health of the stream."""
         return self._health
 
+    @property
+    def heartbeats(self) -> int:
+        """How many heartbeats were given."""
+        return self._pulse.beats
+
     # The publisher's own thread
 
     def run(self) -> None:
@@ -194,7 +224,7 @@ class Publisher:
                 wake_ns = self.publish_due()
                 if self._draining and not self._line:
                     return
-                self._wait_until(wake_ns)
+                self._wait_until(self.beat_due() if wake_ns is None else wake_ns)
 
     def publish_due(self) -> int | None:
         """Publish all that is ready or due now; return when to look again, None when the line is empty."""
@@ -210,6 +240,18 @@ class Publisher:
                 if not head.resolved:  # it was given at the last moment: the hand-over must fit into the margin, too
                     self._margin.observe(self._clock.now_ns() - start_ns)
             return None
+
+    def beat_due(self) -> int | None:
+        """Give a heartbeat if no frame waits for its answer and one is due; return when to look again."""
+        with self._changed:
+            if self._hand_beat is None or self._line or self._draining:
+                return None
+            now_ns = self._clock.now_ns()
+            if now_ns >= self._pulse.due_ns():
+                reason, silent_ns = self._pulse.beat(now_ns)
+                health = self._health.silent(now_ns)
+                self._hand_beat(Heartbeat(self._stream_id, reason, now_ns, silent_ns, health))
+            return self._pulse.due_ns()
 
     def woken(self, wake_ns: int) -> None:
         """Learn from a timed wake-up, now, that was asked for at `wake_ns`."""
@@ -252,6 +294,7 @@ class Publisher:
             picture=entry.picture,
         )
         self._hand_over(answer)
+        self._pulse.answered(now_ns)
         self._ledger.settle(frame_id, Fate(status), reason, late=self._clock.now_ns() > due_ns)
         age_ns = now_ns - entry.info.captured_ns
         self.age_all.add(age_ns)

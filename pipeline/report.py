@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.clock import NS_PER_MS
+from pipeline.errors import Outage
 from pipeline.frame import CaptureClock, Fate, Health, Mode, Reason
 from pipeline.histogram import Histogram
 from pipeline.ledger import Books
@@ -84,6 +85,10 @@ class SourceReport(_Frozen):
     """The source."""
 
     reconnects: int
+    losses: dict[Outage, int] = Field(description="How often it was lost, by what became of it.")
+    away_s: float = Field(description="How long it was lost, all times together.")
+    heartbeats: int = Field(description="How often it was said that there is no frame to answer.")
+    details: dict[str, int | str] = Field(description="Facts and counters of the source itself, such as lost packets.")
     clock: CaptureClock | None = Field(description="Where capture times came from, of the last frame.")
 
 

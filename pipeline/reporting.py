@@ -90,7 +90,7 @@ class Reporter:
             queues=engine.queues(),
             sinks={delivery.name: delivery.report() for delivery in self._deliveries},
             detector=self._detector(),
-            source=SourceReport(reconnects=self._feed.reconnects, clock=self._feed.capture_clock),
+            source=self._source(live),
             health=live.publisher.health.state if live else None,
             margin_ms=round(live.publisher.margin_ns / NS_PER_MS, 3) if live else None,
             ready_s=self._seconds_to(self._ready_ns),
@@ -104,6 +104,16 @@ class Reporter:
 
     def _seconds_to(self, at_ns: int | None) -> float | None:
         return None if at_ns is None else round((at_ns - self._started_ns) / NS_PER_S, 3)
+
+    def _source(self, live: LiveEngine | None) -> SourceReport:
+        return SourceReport(
+            reconnects=self._feed.reconnects,
+            losses=self._feed.losses,
+            away_s=round(self._feed.away_ns / NS_PER_S, 3),
+            heartbeats=live.publisher.heartbeats if live else 0,
+            details=self._plan.source.describe(),
+            clock=self._feed.capture_clock,
+        )
 
     def _detector(self) -> DetectorReport | None:
         name = self._plan.detector

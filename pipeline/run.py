@@ -21,7 +21,7 @@ from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag, RealClock
 from pipeline.delivery import Delivery
 from pipeline.errors import LinkClosed, StageFailed
 from pipeline.feed import Backoff, Feed
-from pipeline.frame import Answer, Mode
+from pipeline.frame import Answer, Heartbeat, Mode
 from pipeline.graph import Plan
 from pipeline.ledger import Ledger
 from pipeline.live import LiveEngine
@@ -52,6 +52,8 @@ class RunSettings:
     """Live only: capture to answer."""
     credit_limit: int = 2
     """Live only: frames between admission and the end of detection."""
+    heartbeat_ns: int = NS_PER_S // 2
+    """Live only: how often to say that there is no frame to answer."""
     workers: int = 1
     """Lossless only: threads for stateless stages."""
     retry_start: bool = False
@@ -93,6 +95,7 @@ class Run:
             clock=self._clock,
             stopping=self._stopping,
             deliver=self._engine.deliver,
+            away=self._engine.source_away,
             backoff=settings.backoff,
         )
         self._parts = OpenParts(
@@ -230,9 +233,11 @@ class Run:
                 limit_ns=settings.deadline_ns,
                 credit_limit=settings.credit_limit,
                 keep_pictures=keep_pictures,
+                heartbeat_ns=settings.heartbeat_ns,
                 clock=self._clock,
                 ledger=self._ledger,
                 hand_over=self._hand_over,
+                hand_beat=self._hand_beat,
             )
         return LosslessEngine(
             self._plan,
@@ -293,10 +298,15 @@ class Run:
         for delivery in self._deliveries:
             delivery.offer(answer)  # live: drops the oldest instead of waiting
 
+    def _hand_beat(self, heartbeat: Heartbeat) -> None:
+        for delivery in self._deliveries:
+            delivery.offer(heartbeat)
+
     # Stopping
 
     def _shut_down(self) -> None:
         self._stopping.set()
+        self._plan.source.interrupt()
         self._engine.close()
         busy = self._join(self._workers, WORK_STOP_NS // 2)
         if busy and self._settings.mode is Mode.LOSSLESS:

@@ -15,7 +15,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.clock import Clock
-from pipeline.frame import Answer, CaptureClock, FrameInfo, Mode
+from pipeline.frame import Answer, CaptureClock, FrameInfo, Heartbeat, Mode
 
 
 class Options(BaseModel):
@@ -43,7 +43,8 @@ class OpenContext:
 class Sample:
     """One packet, or one ready picture, as it came from a source."""
 
-    payload: object
+    payload: object | None
+    """None: the frame was captured, but the source knows that too much of it was lost to decode it."""
     pts_ns: int | None
     """Presentation time on the stream's own time line; None when the stream does not say."""
     dts_ns: int | None
@@ -123,6 +124,16 @@ class Source(Part):
 
         Raises:
             StreamLost: a live source ended, broke or went silent. The engine closes it, waits, opens it again.
+        """
+
+    def describe(self) -> dict[str, int | str]:
+        """Return facts and counters for the report, over all the times that it was opened."""
+        return {}
+
+    def interrupt(self) -> None:
+        """End the open() or read() that another thread is in, as soon as can be: the run stops.
+
+        Never waits; whatever the other thread then returns or raises counts no more.
         """
 
 
@@ -207,6 +218,13 @@ class Sink(Part):
 
         Raises:
             Exception: the sink is then closed and reported as failed; the other sinks go on.
+        """
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        """Say that there is no frame to answer; for sinks whose readers must know at once.
+
+        Raises:
+            Exception: as from write.
         """
 
     def statistics(self) -> dict[str, int]:

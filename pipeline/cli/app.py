@@ -80,6 +80,9 @@ def run(
     retry_start: Annotated[
         bool | None, typer.Option("--retry-start", help="Wait for a live source that is not there yet.")
     ] = None,
+    give_up_after: Annotated[
+        str | None, typer.Option(help="End when a live source is away for so long, such as 1m; otherwise never.")
+    ] = None,
     quiet: Annotated[bool | None, typer.Option("--quiet", help="Print errors only.")] = None,
 ) -> None:
     """Detect, track, and answer every frame."""
@@ -102,6 +105,7 @@ def run(
         stream=stream,
         report=report,
         retry_start=retry_start,
+        give_up_after=give_up_after,
         quiet=quiet,
     )
     raise typer.Exit(run_command(flags))

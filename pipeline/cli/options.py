@@ -32,6 +32,7 @@ class Flags:
     stream: str | None = None
     report: str | None = None
     retry_start: bool | None = None
+    give_up_after: str | None = None
     quiet: bool | None = None
 
 
@@ -52,6 +53,7 @@ def raw_from_flags(flags: Flags) -> dict[str, object]:
         "stream": flags.stream,
         "report": flags.report,
         "retry_start": flags.retry_start,
+        "give_up_after": flags.give_up_after,
         "quiet": flags.quiet,
         "sinks": flags.sinks or None,
     }

@@ -25,8 +25,10 @@ def print_summary(report: Report, console: Console) -> None:
     if report.detector is not None:
         detector = report.detector
         console.print(f"  detector: {detector.model}, {detector.provider}, {detector.input}, {detector.runs} runs")
-    if report.source.reconnects:
-        console.print(f"  reconnects: {report.source.reconnects}")
+    source = report.source
+    if any(source.losses.values()):
+        losses = ", ".join(f"{count} {outage}" for outage, count in source.losses.items() if count)
+        console.print(f"  source lost: {losses}; {source.reconnects} reconnects, away for {source.away_s:.1f} s")
     console.print(_stages(report))
     for name, sink in report.sinks.items():
         skipped = f", {sink.skipped} skipped" if sink.skipped else ""

@@ -131,7 +131,10 @@ class _Builder:
             credit_limit=config.engine.credits,
             workers=config.engine.workers or cores,
             retry_start=config.retry_start,
-            backoff=Backoff(config.engine.reconnect_first, config.engine.reconnect_most),
+            heartbeat_ns=config.engine.heartbeat,
+            backoff=Backoff(
+                config.engine.reconnect_first, config.engine.reconnect_most, give_up_ns=config.give_up_after
+            ),
         )
 
     def _source(self) -> Source | None:

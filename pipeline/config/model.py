@@ -37,6 +37,9 @@ class EngineConfig(_Section):
     workers: Annotated[int, Field(ge=1, le=64)] | None = Field(
         default=None, description="Lossless: threads for stateless stages; as many as cores if absent."
     )
+    heartbeat: Annotated[Duration, Field(ge=50 * NS_PER_MS)] = Field(
+        default=500 * NS_PER_MS, description="Live: how often to say `blind` while there is no frame to answer."
+    )
     reconnect_first: Duration = Field(default=250 * NS_PER_MS, description="Wait before the first reconnect.")
     reconnect_most: Duration = Field(default=10 * NS_PER_S, description="The longest wait between reconnects.")
 
@@ -55,6 +58,9 @@ class RunConfig(_Section):
         default=100 * NS_PER_MS, description="Live: capture to answer; 5ms to 1m."
     )
     retry_start: bool = Field(default=False, description="Live: wait for a source that is not there at the start.")
+    give_up_after: Annotated[Duration, Field(gt=0)] | None = Field(
+        default=None, description="Live: end the run when the source is away for so long; never if absent."
+    )
     decode: PartConfig | None = Field(default=None, description="The decoder; chosen by the source if absent.")
     stages: list[str | PartConfig] | None = Field(
         default=None, description="The steps in order; preprocess, detect, track if absent."

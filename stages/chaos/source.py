@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag
 from pipeline.config.model import PartConfig
-from pipeline.errors import StreamLost
+from pipeline.errors import Outage, StreamLost
 from pipeline.registry import find_source
 from pipeline.stage import OpenContext, Options, Sample, Source
 from pipeline.units import Duration
@@ -95,10 +95,16 @@ class ChaosSource(Source):
         self._next_loss_ns = now_ns + self._options.lost_every
 
     def close(self) -> None:
-        if self._closing is not None:
-            self._closing.set()
         self._held.clear()
         self._inner.close()
+
+    def describe(self) -> dict[str, int | str]:
+        return self._inner.describe()
+
+    def interrupt(self) -> None:
+        if self._closing is not None:
+            self._closing.set()
+        self._inner.interrupt()
 
     def read(self) -> Sample | None:
         assert self._clock is not None
@@ -125,7 +131,7 @@ class ChaosSource(Source):
             self._next_freeze_ns = now_ns + options.freeze_for + options.freeze_every
             self._wait(min(options.freeze_for, options.stall_timeout))
             if options.freeze_for >= options.stall_timeout:
-                raise StreamLost(f"nothing came for {options.stall_timeout / NS_PER_S:g} s (chaos)")
+                raise StreamLost(f"nothing came for {options.stall_timeout / NS_PER_S:g} s (chaos)", Outage.SILENT)
         may_break = options.lost_every and (options.lost_most is None or self._breaks < options.lost_most)
         if may_break and now_ns >= self._next_loss_ns:
             self._breaks += 1

@@ -41,14 +41,14 @@ class Client:
     def __init__(self, connection: WebSocket, capacity: int) -> None:
         self._connection = connection
         self._capacity = capacity
-        self._waiting: deque[tuple[int, str]] = deque()
+        self._waiting: deque[tuple[int | None, str]] = deque()
         self._changed = asyncio.Event()
         self._last_frame: int | None = None
         self._finishing = False
 
-    def offer(self, frame_id: int, line: str) -> int:
-        """Queue a record; return 1 if the oldest one had to make room, else 0."""
-        if self._last_frame is None:
+    def offer(self, frame_id: int | None, line: str) -> int:
+        """Queue a record, of no frame if `frame_id` is None; return 1 if the oldest one had to make room, else 0."""
+        if self._last_frame is None and frame_id is not None:
             self._last_frame = frame_id - 1  # what was before the client came is no gap
         full = len(self._waiting) == self._capacity
         if full:
@@ -73,12 +73,18 @@ class Client:
             self._changed.clear()
             while self._waiting:
                 frame_id, line = self._waiting.popleft()
-                assert self._last_frame is not None
-                gap, self._last_frame = frame_id - self._last_frame - 1, frame_id
-                await self._connection.send_text(line_with_gap(line, gap))
+                await self._connection.send_text(self._with_gap(frame_id, line))
             if self._finishing:
                 await self._connection.close(_GOING_AWAY, "the run is over")
                 return
+
+    def _with_gap(self, frame_id: int | None, line: str) -> str:
+        """Return the line with the gap that this client sees before it."""
+        if frame_id is None:
+            return line
+        assert self._last_frame is not None
+        gap, self._last_frame = frame_id - self._last_frame - 1, frame_id
+        return line_with_gap(line, gap)
 
     async def wait_gone(self) -> bool:
         """Read, and throw away, until the client is gone; return whether there was a goodbye."""
@@ -149,7 +155,7 @@ class BroadcastServer:
         if not self._ready.wait(_START_S):
             raise SinkOpenError(f"ws://{self._host}:{self.port}", f"the server did not start within {_START_S:g} s")
 
-    def send(self, frame_id: int, line: str) -> None:
+    def send(self, frame_id: int | None, line: str) -> None:
         """Hand a record over to all clients; never waits."""
         assert self._loop is not None
         if not self._closing:
@@ -257,7 +263,7 @@ class BroadcastServer:
             timeout_graceful_shutdown=1,
         )
 
-    def _offer(self, frame_id: int, line: str) -> None:
+    def _offer(self, frame_id: int | None, line: str) -> None:
         for client in self._clients:
             self._skipped += client.offer(frame_id, line)
 

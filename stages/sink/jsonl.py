@@ -6,10 +6,10 @@ import os
 import sys
 
 from pipeline.errors import SinkOpenError
-from pipeline.frame import Answer
+from pipeline.frame import Answer, Heartbeat
 from pipeline.stage import OpenContext, Options, Sink
 from stages.sink.files import TextFileSink
-from stages.sink.record import line_from_answer
+from stages.sink.record import line_from_answer, line_from_heartbeat
 
 
 class JsonlSink(TextFileSink):
@@ -17,6 +17,10 @@ class JsonlSink(TextFileSink):
 
     def text(self, answer: Answer, *, gap: int) -> str:
         return line_from_answer(answer, gap=gap) + "\n"
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        assert self._file is not None
+        self._file.write(line_from_heartbeat(heartbeat).encode() + b"\n")
 
 
 class StdoutSink(Sink):
@@ -38,8 +42,14 @@ class StdoutSink(Sink):
             raise SinkOpenError("standard output", "is closed or not a real file") from error
 
     def write(self, answer: Answer, *, gap: int) -> None:
+        self._write_line(line_from_answer(answer, gap=gap))
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        self._write_line(line_from_heartbeat(heartbeat))
+
+    def _write_line(self, line: str) -> None:
         assert self._fd is not None
-        rest = memoryview(line_from_answer(answer, gap=gap).encode() + b"\n")
+        rest = memoryview(line.encode() + b"\n")
         while rest:
             rest = rest[os.write(self._fd, rest) :]
 

@@ -6,11 +6,12 @@ import json
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.config import JsonDict
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
-from pipeline.frame import Answer, CaptureClock, Health, Reason, Status
+from pipeline.errors import Outage
+from pipeline.frame import Answer, CaptureClock, Health, Heartbeat, Reason, Status
 from stages.payloads import FloatArray, Tracks, class_name
 
 SCHEMA: Literal["framepace/1"] = "framepace/1"
@@ -85,6 +86,47 @@ class ResultRecord(_Record):
         None, ge=1, json_schema_extra=_left_out,
         description="Frames right before this one that have no record at this reader. Left out when there are none.",
     )  # fmt: skip
+
+
+class HeartbeatRecord(_Record):
+    """Live only, while there is no frame to answer, because the camera is away for example: nothing can be said."""
+
+    schema_name: Literal["framepace/1"] = Field(alias="schema", description="Name and version of this format.")
+    stream: str = Field(description="Name of the stream.")
+    frame: None = Field(description="Null: this is no answer to any frame, and counts as none.")
+    status: Literal[Status.BLIND] = Field(description="Nothing can be said, which never means that the scene is empty.")
+    reason: Outage = Field(
+        description="ended, error, silent, frozen: how the source was lost. silent also before it counts as lost. "
+        "undecodable: frames come, but no picture can be made of them."
+    )
+    published_s: float = Field(description="When this was said, seconds of the monotonic clock.")
+    silent_ms: float = Field(description="How long ago the last answer was given, or the run began, milliseconds.")
+    health: Health = Field(description="How the run was doing at that moment.")
+    tracks: Annotated[list[TrackRecord], Field(max_length=0)] = Field(description="Always empty.")
+
+
+class AnyRecord(RootModel[ResultRecord | HeartbeatRecord]):
+    """What a reader finds in a line or a message; `frame` tells the two apart."""
+
+
+def record_from_heartbeat(heartbeat: Heartbeat) -> dict[str, object]:
+    """Return the record of a heartbeat as plain data, in the order of HeartbeatRecord."""
+    return {
+        "schema": SCHEMA,
+        "stream": heartbeat.stream_id,
+        "frame": None,
+        "status": Status.BLIND.value,
+        "reason": heartbeat.reason.value,
+        "published_s": _seconds(heartbeat.published_ns),
+        "silent_ms": _milliseconds(heartbeat.silent_ns),
+        "health": heartbeat.health.value,
+        "tracks": [],
+    }
+
+
+def line_from_heartbeat(heartbeat: Heartbeat) -> str:
+    """Return the record as compact JSON without a line break."""
+    return _encode(record_from_heartbeat(heartbeat))
 
 
 def record_from_answer(answer: Answer, *, gap: int = 0) -> dict[str, object]:

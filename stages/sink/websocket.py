@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
-from pipeline.frame import Answer
+from pipeline.frame import Answer, Heartbeat
 from pipeline.stage import OpenContext, Options, Sink
 from pipeline.units import Duration
 from stages.sink.broadcast import BroadcastServer
-from stages.sink.record import line_from_answer
+from stages.sink.record import line_from_answer, line_from_heartbeat
 
 
 class WebsocketOptions(Options):
@@ -83,6 +83,11 @@ class WebsocketSink(Sink):
         if self._server.wanted:
             # Each client's gap follows from the frame numbers that it got; so one line serves all.
             self._server.send(answer.info.frame_id, line_from_answer(answer))
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        assert self._server is not None
+        if self._server.wanted:
+            self._server.send(None, line_from_heartbeat(heartbeat))
 
     def close(self) -> None:
         if self._server is not None:

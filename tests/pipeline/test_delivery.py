@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from pipeline.delivery import Delivery
-from pipeline.frame import Answer, CaptureClock, Mode, Status
+from pipeline.errors import Outage
+from pipeline.frame import Answer, CaptureClock, Health, Heartbeat, Mode, Status
 from pipeline.stage import Sink
 from pipeline.testing import ManualClock, RecordingSink, frame_info
 
@@ -178,3 +179,28 @@ def test_a_full_queue_that_gives_way_takes_no_more() -> None:
         delivery.run()
     assert (full.report().written, full.report().skipped) == (256, 1)
     assert (roomy.report().written, roomy.report().skipped) == (1, 0)
+
+
+class Beating(RecordingSink):
+    """Keeps the heartbeats too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beats: list[Heartbeat] = []
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        self.beats.append(heartbeat)
+
+
+def test_a_heartbeat_is_no_answer() -> None:
+    """It is handed on in its place, and counts neither as written nor as skipped."""
+    sink = Beating()
+    delivery = Delivery("sink", sink, mode=Mode.LIVE, clock=ManualClock())
+    beat = Heartbeat("cam", Outage.SILENT, 0, 0, Health.BLIND)
+    delivery.offer(answer(0))
+    delivery.offer(beat)
+    delivery.link.end()
+    delivery.run()
+    delivery.offer(beat)
+    assert sink.beats == [beat]
+    assert (delivery.report().written, delivery.report().skipped) == (1, 0)

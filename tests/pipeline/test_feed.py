@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Flag
-from pipeline.errors import SourceOpenError, StreamLost
+from pipeline.errors import Outage, SourceOpenError, StreamLost
 from pipeline.feed import Backoff, Feed
 from pipeline.frame import CaptureClock
 from pipeline.intake import Intake, Registered
@@ -63,10 +63,11 @@ class Impatient(Flag):
 class Bench:
     """A feed on a scripted source."""
 
-    def __init__(self, source: Scripted, *, patience: int = 100) -> None:
+    def __init__(self, source: Scripted, *, patience: int = 100, give_up_ns: int | None = None) -> None:
         self.clock = ManualClock(NS_PER_S)
         self.stopping = Impatient(self.clock, patience=patience)
         self.registered: list[Registered] = []
+        self.outages: list[Outage] = []
         self.delivered: list[tuple[int, object]] = []
         self.intake = Intake("cam", limit_ns=NS_PER_S, register=self.registered.append)
         self.feed = Feed(
@@ -75,12 +76,13 @@ class Bench:
             intake=self.intake,
             clock=self.clock,
             stopping=self.stopping,
+            away=self.outages.append,
             deliver=lambda ticket, payload: self.delivered.append((ticket, payload)),
-            backoff=Backoff(100 * NS_PER_MS, 500 * NS_PER_MS),
+            backoff=Backoff(100 * NS_PER_MS, 500 * NS_PER_MS, jitter=0, give_up_ns=give_up_ns),
         )
 
 
-def sample(payload: str, pts_ns: int | None = None, dts_ns: int | None = None) -> Sample:
+def sample(payload: str | None, pts_ns: int | None = None, dts_ns: int | None = None) -> Sample:
     return Sample(payload, pts_ns, dts_ns, None, CaptureClock.ARRIVAL)
 
 
@@ -107,6 +109,44 @@ def test_a_lost_source_is_closed_and_opened_with_growing_patience() -> None:
     assert bench.feed.reconnects == 1
     assert [round(one.info.pts_s * NS_PER_S) for one in bench.registered] == [900, 100]
     assert bench.delivered == [(0, "p"), (1, "i")]
+
+
+def test_losses_are_counted_by_what_became_of_the_source() -> None:
+    """And those who wait for answers are told at once."""
+    reads: list[Sample | BaseException] = [StreamLost("cut"), sample("a"), StreamLost("quiet", Outage.SILENT)]
+    bench = Bench(Scripted([*reads, StreamLost("still quiet", Outage.SILENT), sample("b")]))
+    bench.feed.run()
+    assert bench.outages == [Outage.ERROR, Outage.SILENT, Outage.SILENT]
+    assert bench.feed.losses == {Outage.ENDED: 0, Outage.ERROR: 1, Outage.SILENT: 2, Outage.FROZEN: 0}
+    assert bench.feed.away_ns == sum(bench.stopping.waited_ns)
+
+
+def test_waits_differ_at_random_within_bounds() -> None:
+    """So that many who lost one camera do not all come back at once."""
+    backoff = Backoff(100 * NS_PER_MS, 800 * NS_PER_MS)
+    for attempt, most_ms in enumerate([100, 200, 400, 800, 800]):
+        waits = {backoff.delay_ns(attempt) for _ in range(50)}
+        least_ns = max(100, most_ms // 2) * NS_PER_MS
+        assert all(least_ns <= wait_ns <= most_ms * NS_PER_MS for wait_ns in waits)
+        assert len(waits) > 1 or attempt == 0
+
+
+def test_it_gives_up_when_told_to() -> None:
+    """After one last attempt when the time is up, and says for how long it tried."""
+    source = Scripted([StreamLost("silent", Outage.SILENT)], [SourceOpenError("cam", "refused")] * 20)
+    bench = Bench(source, give_up_ns=1200 * NS_PER_MS)
+    with pytest.raises(StreamLost, match="cam: refused; gave up after 1200ms") as lost:
+        bench.feed.run()
+    assert lost.value.outage is Outage.SILENT
+    assert bench.stopping.waited_ns == [duration * NS_PER_MS for duration in (100, 200, 400, 500)]
+
+
+def test_what_cannot_be_decoded_is_counted_and_not_handed_on() -> None:
+    """The source knew that too much of it was lost."""
+    bench = Bench(Scripted([sample("a"), sample(None), sample("b")]))
+    bench.feed.run()
+    assert bench.delivered == [(0, "a"), (2, "b")]
+    assert [one.undecodable for one in bench.registered] == [False, True, False]
 
 
 def test_a_source_that_is_lost_at_once_is_not_pressed() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.clock import NS_PER_MS
-from pipeline.frame import Answer, CaptureClock, Fate, Mode, Reason
+from pipeline.frame import Answer, CaptureClock, Fate, Heartbeat, Mode, Reason
 from pipeline.graph import Graph
 from pipeline.ledger import Ledger
 from pipeline.live import LiveEngine
@@ -20,6 +20,7 @@ class Bench:
         self.clock = ManualClock()
         self.ledger = Ledger()
         self.answers: list[Answer] = []
+        self.beats: list[Heartbeat] = []
         source = NumberSource(0, clock=self.clock)
         plan = Graph.chain(source, PassDecoder(), [("detect", PassDetector())], []).check(Mode.LIVE)
         self.engine = LiveEngine(
@@ -31,6 +32,8 @@ class Bench:
             clock=self.clock,
             ledger=self.ledger,
             hand_over=self.answers.append,
+            heartbeat_ns=500 * NS_PER_MS,
+            hand_beat=self.beats.append,
         )
 
     def capture(self, pts: int, dts: int | None = None) -> None:

@@ -7,13 +7,15 @@ import threading
 import pytest
 
 from pipeline.clock import NS_PER_MS
-from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Reason, Status
+from pipeline.errors import Outage
+from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Health, Heartbeat, Reason, Status
 from pipeline.ledger import Ledger
 from pipeline.publisher import Publisher, WakeMargin
 from pipeline.testing import ManualClock, Snapshot, frame_info
 
 LIMIT_NS = 100 * NS_PER_MS
 PERIOD_NS = 33 * NS_PER_MS
+HEARTBEAT_NS = 500 * NS_PER_MS
 GUARD_S = 30.0
 """A thread that is not over by then is a test gone wrong."""
 
@@ -25,8 +27,14 @@ class Bench:
         self.clock = ManualClock()
         self.ledger = Ledger()
         self.answers: list[Answer] = []
+        self.beats: list[Heartbeat] = []
         self.publisher = Publisher(
-            limit_ns=LIMIT_NS, clock=self.clock, ledger=self.ledger, hand_over=self.answers.append
+            limit_ns=LIMIT_NS,
+            clock=self.clock,
+            ledger=self.ledger,
+            hand_over=self.answers.append,
+            heartbeat_ns=HEARTBEAT_NS,
+            hand_beat=self.beats.append,
         )
         self.publisher.warmed()
 
@@ -387,3 +395,43 @@ def test_after_a_stop_nothing_is_published() -> None:
     bench.measured(info)
     assert bench.said == []
     assert bench.ledger.books().open_frames == 1
+
+
+def test_a_heartbeat_says_that_there_is_no_frame_to_answer() -> None:
+    """And the health follows at once: the silence has lasted long enough to be believed."""
+    bench = Bench()
+    bench.measured(bench.capture(0))
+    assert bench.publisher.health.state is Health.OK
+    due_ns = bench.publisher.beat_due()
+    assert due_ns is not None
+    assert bench.beats == []
+    bench.turn_to(due_ns)
+    assert bench.publisher.beat_due() == due_ns + HEARTBEAT_NS
+    bench.publisher.away(Outage.FROZEN)
+    bench.turn_to(due_ns + HEARTBEAT_NS)
+    bench.publisher.beat_due()
+    assert [(beat.reason, beat.health) for beat in bench.beats] == [
+        (Outage.SILENT, Health.BLIND),
+        (Outage.FROZEN, Health.BLIND),
+    ]
+    assert bench.beats[0].published_ns - bench.beats[0].silent_ns == bench.answers[0].published_ns
+    assert bench.publisher.heartbeats == 2
+    assert bench.ledger.books().balanced
+
+
+def test_no_heartbeat_while_a_frame_waits_for_its_answer() -> None:
+    """It will be answered, by its deadline."""
+    bench = Bench()
+    bench.capture(0)
+    bench.turn_to(10 * HEARTBEAT_NS)
+    assert bench.publisher.beat_due() is None
+    assert bench.beats == []
+
+
+def test_no_heartbeat_after_the_end() -> None:
+    """A stream that is over is not silent."""
+    bench = Bench()
+    bench.publisher.drain()
+    bench.turn_to(10 * HEARTBEAT_NS)
+    assert bench.publisher.beat_due() is None
+    assert bench.beats == []

@@ -266,7 +266,7 @@ class World:
         when_ns = start_ns
         for arrival, (pts_ns, dts_ns) in zip(self.schedule.arrivals, stamped(self.schedule), strict=True):
             when_ns += arrival.gap_ns
-            sample = Sample(None, pts_ns, dts_ns, when_ns - arrival.lag_ns, CaptureClock.PTS)
+            sample = Sample(b"", pts_ns, dts_ns, when_ns - arrival.lag_ns, CaptureClock.PTS)
             self.at(when_ns, functools.partial(self._arrive, sample, arrival))
         self.at(when_ns, self._source_ended)
 

@@ -10,9 +10,19 @@ import jsonschema
 import numpy as np
 import pytest
 
-from pipeline.frame import Answer, CaptureClock, Health, Reason, Status
+from pipeline.clock import NS_PER_S
+from pipeline.errors import Outage
+from pipeline.frame import Answer, CaptureClock, Health, Heartbeat, Reason, Status
 from stages.payloads import Tracks
-from stages.sink.record import ResultRecord, line_from_answer, line_with_gap, record_from_answer
+from stages.sink.record import (
+    AnyRecord,
+    HeartbeatRecord,
+    ResultRecord,
+    line_from_answer,
+    line_from_heartbeat,
+    line_with_gap,
+    record_from_answer,
+)
 
 Make = Callable[..., Answer]
 MakeTracks = Callable[..., Tracks]
@@ -47,7 +57,7 @@ _LIVE_ONLY = ("captured_s", "due_s", "published_s", "age_ms", "health")
 
 
 def validate(record: object) -> None:
-    schema = ResultRecord.model_json_schema(mode="serialization")
+    schema = AnyRecord.model_json_schema(mode="serialization")
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(record, schema, cls=jsonschema.Draft202012Validator)
 
@@ -183,3 +193,25 @@ def test_a_reader_can_move_a_box(make_answer: Make) -> None:
     assert track.class_name == "person"
     moved = [corner + speed * 0.1 for corner, speed in zip(track.box, track.velocity, strict=True)]
     assert moved == pytest.approx([11.235, 20, 51.235, 99.7])
+
+
+def test_a_heartbeat_is_blind_and_of_no_frame() -> None:
+    """A reader that looks for the frame number finds null, and one that looks for tracks finds none."""
+    heartbeat = Heartbeat("cam0", Outage.SILENT, 5 * NS_PER_S, NS_PER_S // 2, Health.BLIND)
+    line = line_from_heartbeat(heartbeat)
+    record = json.loads(line)
+    assert record == {
+        "schema": "framepace/1",
+        "stream": "cam0",
+        "frame": None,
+        "status": "blind",
+        "reason": "silent",
+        "published_s": 5.0,
+        "silent_ms": 500.0,
+        "health": "blind",
+        "tracks": [],
+    }
+    validate(record)
+    assert isinstance(AnyRecord.model_validate_json(line).root, HeartbeatRecord)
+    with pytest.raises(jsonschema.ValidationError):
+        validate(record | {"status": "fresh"})
