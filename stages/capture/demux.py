@@ -12,7 +12,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from pipeline.clock import NS_PER_S
-from pipeline.errors import SourceOpenError
+from pipeline.errors import Outage, SourceOpenError
 from pipeline.units import format_duration
 from stages.capture.targets import Target, TargetKind, scrub
 
@@ -131,6 +131,10 @@ def plain(error: BaseException, target: Target) -> str:
 class DemuxFailed(Exception):
     """Reading broke off; the text says why, without credentials."""
 
+    def __init__(self, why: str, outage: Outage = Outage.ERROR) -> None:
+        self.outage = outage
+        super().__init__(why)
+
 
 def packets(container: InputContainer, stream: av.VideoStream, target: Target) -> Iterator[VideoPacket]:
     """Yield the packets of a stream until its end; stretches that the demuxer cannot read are passed over.
@@ -160,7 +164,7 @@ def packets(container: InputContainer, stream: av.VideoStream, target: Target) -
             if broken >= _MAX_BROKEN_READS:
                 raise DemuxFailed("the data is damaged beyond use") from None
         except (av.error.ExitError, av.error.TimeoutError):
-            raise DemuxFailed("went silent") from None
+            raise DemuxFailed("went silent", Outage.SILENT) from None
         except (av.error.FFmpegError, OSError) as error:
             raise DemuxFailed(plain(error, target)) from None
 
