@@ -74,6 +74,11 @@ class Flag:
             return self._is_set
 
 
+def unix_ns() -> int:
+    """Return the system's wall clock, ns since 1970; for comparing with other machines, never for waiting."""
+    return time.time_ns()
+
+
 def thread_cpu_ns() -> int:
     """Return the processor time that the calling thread has used, in nanoseconds."""
     return time.thread_time_ns()

@@ -39,6 +39,15 @@ class StreamFacts:
     """Frames per second, as announced."""
     is_finite: bool
     """Whether it has a length: it is a recording after all."""
+    client: str = "ffmpeg"
+    """Who speaks with it."""
+    transport: str | None = None
+    """RTSP: how the media travels, if that is known."""
+
+    def shown(self) -> dict[str, int | str]:
+        """Return the facts for the report."""
+        named = {"client": self.client, "transport": self.transport}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 class LiveInput(ABC):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from pipeline.clock import NS_PER_S, Clock
+from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
 from pipeline.errors import SourceOpenError
 from pipeline.frame import Mode
 from pipeline.stage import OpenContext, Options, Sample, Source
@@ -17,6 +18,9 @@ from stages.capture.demux import DemuxFailed, open_input
 from stages.capture.freeze import FreezeWatch
 from stages.capture.live_input import FFmpegInput, LiveInput
 from stages.capture.reading import LiveReading, Part, Reading, RecordedReading
+from stages.capture.rtsp.handshake import ClientSettings
+from stages.capture.rtsp.sdp import UnsupportedMedia
+from stages.capture.rtsp_input import RtspInput
 from stages.capture.targets import Target, TargetKind, parse_target
 from stages.capture.timeline import LiveTimeline, PacedTimeline
 from stages.payloads import Packet
@@ -41,6 +45,18 @@ class VideoOptions(Options):
     duration: Duration | None = Field(default=None, description="Stop after this much of the stream.")
     max_frames: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Stop after this many frames.")
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="RTSP: how the media travels.")
+    client: Literal["auto", "own", "ffmpeg"] = Field(
+        default="auto",
+        description="RTSP: our own client, which hands a picture on as soon as it is there, or FFmpeg's, which waits "
+        "for the next one; `auto`: FFmpeg's where ours does not speak the codec.",
+    )
+    reorder: Duration = Field(
+        default=30 * NS_PER_MS, description="RTSP over UDP: how long to wait for a packet that others overtook."
+    )
+    verify_tls: bool = Field(default=True, description="rtsps: whether the certificate must be one that is trusted.")
+    synchronised_clocks: bool = Field(
+        default=False, description="RTSP: the camera's clock is ours (NTP, PTP), so believe when it says it captured."
+    )
     open_timeout: Timeout = Field(default=5 * NS_PER_S, description="Bound for connecting and probing, half for each.")
     stall_timeout: Timeout = Field(default=2 * NS_PER_S, description="Silence after which a live source is lost.")
     detect_frozen: bool = Field(
@@ -92,6 +108,10 @@ class VideoSource(Source):
         self._generation = 0
         self._given = 0
         self._until_ns: int | None = None
+        self._is_interrupted = False
+        self._needs_ffmpeg = options.client == "ffmpeg"
+        self._facts: dict[str, int | str] = {}
+        self._counts: Counter[str] = Counter()  # of earlier connections
 
     @classmethod
     def options_from_spec(cls, spec: str) -> dict[str, object]:
@@ -121,9 +141,17 @@ class VideoSource(Source):
 
     def close(self) -> None:
         if self._reading is not None:
+            self._counts.update(self._present_counts())
             self._reading.close()
+            self._reading = None
+
+    def describe(self) -> dict[str, int | str]:
+        counts = Counter(self._counts)
+        counts.update(self._present_counts())
+        return {**self._facts, **counts}
 
     def interrupt(self) -> None:
+        self._is_interrupted = True
         if self._reading is not None:
             self._reading.interrupt()
 
@@ -146,6 +174,7 @@ class VideoSource(Source):
         """Return a live source, opened; None if it turns out to be a recording."""
         live_input = self._connect(clock)
         facts = live_input.facts
+        self._facts = facts.shown()
         if self._target.kind is TargetKind.HTTP and facts.is_finite:
             live_input.close()
             return None
@@ -155,14 +184,47 @@ class VideoSource(Source):
         watched = self._options.detect_frozen and self._target.kind is not TargetKind.LAVFI
         return LiveReading(live_input, timeline, FreezeWatch(self._options.stall_timeout) if watched else None)
 
+    def _present_counts(self) -> Counter[str]:
+        reading = self._reading
+        return Counter(reading.input.statistics()) if isinstance(reading, LiveReading) else Counter()
+
     def _connect(self, clock: Clock) -> LiveInput:
         options = self._options
+        if self._target.kind is TargetKind.RTSP and not self._needs_ffmpeg:
+            try:
+                return self._connect_rtsp(clock)
+            except UnsupportedMedia as error:
+                if options.client == "own":
+                    raise SourceOpenError(self._target.shown, f"our own client does not speak {error}") from None
+                self._needs_ffmpeg = True
+                log.warning(
+                    "%s sends %s: FFmpeg reads it, which holds each picture for one frame interval",
+                    self._target.shown,
+                    error,
+                )
         return FFmpegInput(
             self._target,
             clock,
             options=self._demuxer_options(),
             open_timeout_ns=options.open_timeout,
             stall_timeout_ns=options.stall_timeout,
+        )
+
+    def _connect_rtsp(self, clock: Clock) -> LiveInput:
+        options = self._options
+        settings = ClientSettings(
+            transport=options.transport,
+            open_timeout_ns=options.open_timeout,
+            stall_timeout_ns=options.stall_timeout,
+            reorder_ns=options.reorder,
+            verify_tls=options.verify_tls,
+        )
+        return RtspInput(
+            self._target,
+            settings,
+            clock,
+            synchronised_clocks=options.synchronised_clocks,
+            is_interrupted=lambda: self._is_interrupted,
         )
 
     def _demuxer_options(self) -> dict[str, str]:
