@@ -73,7 +73,7 @@ class RtspClient:
         self._goodbye = False
         self._lost: StreamLost | None = None
         self._is_closed = False
-        self._take_in(has_input=True)  # what came before the response to PLAY
+        self._has_input = True  # media may have come before the response to PLAY
 
     def read(self) -> AccessUnit:
         """Return the next picture as soon as its last packet is there.
@@ -86,7 +86,8 @@ class RtspClient:
                 raise self._lost
             try:
                 self._do_chores(self._clock.now_ns())
-                self._take_in(has_input=self._wait())
+                self._take_in(has_input=self._has_input or self._wait())
+                self._has_input = False
                 if not self._ready:
                     self._check_silence(self._clock.now_ns())
             except ConnectionEnded:

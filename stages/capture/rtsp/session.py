@@ -93,7 +93,7 @@ class Session:
         Raises:
             ProtocolError, OSError, ConnectionEnded: there will be no more.
         """
-        responses = self._take_in()
+        responses = [] if self._media else self._take_in()  # what was kept is not lost with the connection
         media, self._media, self._media_bytes = self._media, [], 0
         return media, responses
 
