@@ -299,9 +299,11 @@ def test_a_server_that_asks_is_answered(serve, media) -> None:  # type: ignore[n
 
             class Tapped:
                 def recv(self, size: int) -> bytes:
-                    data = taken(size)
-                    heard.append(data)
-                    return re.sub(rb"RTSP/1.0 \d+ [\w ]+\r\nCSeq: \d+\r\n\r\n", b"", data)
+                    while data := taken(size):
+                        heard.append(data)
+                        if rest := re.sub(rb"RTSP/1.0 \d+ [\w ]+\r\nCSeq: \d+\r\n\r\n", b"", data):
+                            return rest
+                    return b""
 
                 def sendall(self, data: bytes) -> None:
                     connection.sendall(data)
