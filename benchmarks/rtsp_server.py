@@ -127,11 +127,9 @@ class Camera:
         with self._lock:
             for connection in self._connections:
                 with suppress(OSError):
-                    if reset:
+                    if reset:  # sent when the thread that reads finds nothing more and closes
                         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                        connection.close()
-                    else:
-                        connection.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RD if reset else socket.SHUT_RDWR)
             self._connections.clear()
 
     def timestamp_at(self, at_s: float) -> int:
