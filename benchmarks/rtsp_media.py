@@ -67,6 +67,22 @@ def numbered_clip(
     return Clip(codec, width, height, fps, units, sets)
 
 
+def clip_from_file(path: str) -> Clip:
+    """Return the pictures of a recorded H.264 or H.265 clip without B-frames."""
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        codec = stream.codec_context.name
+        annexb = av.BitStreamFilterContext(f"{codec}_mp4toannexb", stream)
+        pictures = []
+        for packet in container.demux(stream):
+            if packet.size:
+                pictures += [tuple(_nals(bytes(filtered))) for filtered in annexb.filter(packet)]
+        width, height, fps = stream.width, stream.height, round(stream.average_rate)
+    kinds = (7, 8) if codec == "h264" else (32, 33, 34)
+    sets = tuple(nal for nal in pictures[0] if kind_of(nal, codec) in kinds)
+    return Clip(codec, width, height, fps, tuple(pictures), sets)
+
+
 def read_number(grey: np.ndarray) -> int:
     """Return the number in a picture.
 

@@ -19,8 +19,9 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TextIO
 
-from rtsp_media import CLOCK_RATE, Clip, numbered_clip, payloads, rtp_packet, sender_report
+from rtsp_media import CLOCK_RATE, Clip, clip_from_file, numbered_clip, payloads, rtp_packet, sender_report
 
 _REALM, _NONCE = "camera", "8f3c5e1a"
 _PUBLIC = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"
@@ -83,6 +84,8 @@ class Camera:
     sent: list[Sent] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     """Method and header lines of each request."""
+    log: TextIO | None = None
+    """Gets a line for each picture: time stamp, number, monotonic nanoseconds."""
     reports: int = 0
     """RTCP packets that clients sent."""
 
@@ -140,6 +143,13 @@ class Camera:
     def lose(self) -> bool:
         """Throw the dice for one packet."""
         return self.behaviour.loss > 0 and self._random.random() < self.behaviour.loss
+
+    def note(self, sent: Sent) -> None:
+        """Log a picture."""
+        if self.log is None:
+            self.sent.append(sent)
+        else:
+            self.log.write(f"{sent.timestamp} {sent.number} {sent.sent_ns}\n")
 
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
@@ -293,7 +303,7 @@ class _Viewer:
                     packets, octets = packets + 1, octets + len(payload)
                     if not camera.lose():
                         self._send(packet, 0)
-                camera.sent.append(Sent(timestamp, number, time.monotonic_ns()))
+                camera.note(Sent(timestamp, number, time.monotonic_ns()))
                 if place % clip.fps == 1:
                     report = sender_report(
                         behaviour.ssrc,
@@ -333,11 +343,15 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=720)
     parser.add_argument("--fps", type=int, default=30)
     parser.add_argument("--gop", type=int, default=30)
+    parser.add_argument("--clip", help="serve this file instead of a made-up picture")
+    parser.add_argument("--log", type=argparse.FileType("w", bufsize=1), help="note here what was sent when")
     options = parser.parse_args()
-    clip = numbered_clip(
-        options.codec, width=options.width, height=options.height, fps=options.fps, pictures=300, gop=options.gop
-    )
-    with Camera(clip, port=options.port) as camera, suppress(KeyboardInterrupt):
+    if options.clip:
+        clip = clip_from_file(options.clip)
+    else:
+        size = {"width": options.width, "height": options.height}
+        clip = numbered_clip(options.codec, **size, fps=options.fps, pictures=300, gop=options.gop)
+    with Camera(clip, port=options.port, log=options.log) as camera, suppress(KeyboardInterrupt):
         print(camera.url, flush=True)
         threading.Event().wait()
 
