@@ -7,15 +7,26 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 _MOST_TRIES = 5
 _MOST_CHALLENGE_CHARACTERS = 8192
-_HASHES = {"SHA-256": hashlib.sha256, "MD5": hashlib.md5}
-"""The better one first."""
-_SCHEME = re.compile(r"(?:^|,)\s*(digest|basic)(?=\s|$)", re.IGNORECASE)
-_PARAMETER = re.compile(r'([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+"""Of a value of WWW-Authenticate."""
+_HASHES = {"SHA-256": "sha256", "MD5": "md5"}
+"""By the name of the algorithm, the better one first."""
+_HOST = re.compile(r"(?:[^:@\[\]\s]+|\[[^\]@]*\])(?::([0-9]{1,5}))?")
+_END_OF_AUTHORITY = re.compile(r"[/?#]")
+_QUOTED = r'" (?P<{}> (?: [^"\\] | \\(?:.|\Z) )*+ ) (?:"|\Z)'
+_PARAMETER = rf"""
+    (?P<name> (?<![\w*-]) [\w*-]++ ) \s* = \s*
+    (?: {_QUOTED.format("quoted")}
+      | (?P<bare> [^\s,"]* (?: [\ \t]+ [^\s,="]++ (?! [\ \t]*= ) )* )  # of several words, if no name is among them
+    )
+"""
+_WORD = rf"(?P<word> (?<![\w-]) [\w-]++ ) | {_QUOTED.format('stray')}"
+_ITEM = re.compile(f"{_PARAMETER} | {_WORD}", re.VERBOSE | re.ASCII | re.DOTALL)
+"""A parameter, the name of a scheme, or a quoted text that belongs to nothing; takes time in proportion to the text."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -29,31 +40,51 @@ class Credentials:
 def split_credentials(url: str) -> tuple[str, Credentials | None]:
     """Return a URL without its user information, and the credentials in it.
 
-    People write passwords as they are: the last @ before the path ends the user information, or, if there is none, the
-    last @ of all, since a password may hold a slash.
+    People write passwords as they are. The user information ends with the last @ before the path; where what follows it
+    makes no host, the password holds the character that looked like the beginning of the path, and the last @ of all
+    ends it. A URL that is well-formed means what RFC 3986 section 3.2 says.
     """
     scheme, separator, rest = url.partition("://")
-    if not separator:
+    end = _end_of_user_information(rest) if separator else -1
+    if end < 0:
         return url, None
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" not in authority and ("@" not in rest or not _looks_cut_off(authority)):
-        return url, None
-    end = rest.rindex("@", 0, len(authority)) if "@" in authority else rest.rindex("@")
-    information, address = rest[:end], rest[end + 1 :]
-    user, _, password = information.partition(":")
-    return f"{scheme}://{address}", Credentials(unquote(user), unquote(password))
+    user, _, password = rest[:end].partition(":")
+    credentials = Credentials(unquote(user), unquote(password)) if end else None
+    return f"{scheme}://{rest[end + 1 :]}", credentials
 
 
-def _looks_cut_off(authority: str) -> bool:
-    """Whether this is no host with a port, but the beginning of `user:pass/word@host`."""
-    _, colon, port = authority.rpartition(":")
-    return bool(colon) and not authority.startswith("[") and not (port.isascii() and port.isdigit())
+def _end_of_user_information(rest: str) -> int:
+    """Return where the @ is that ends it; -1: there is no user information."""
+    cut = _END_OF_AUTHORITY.search(rest)
+    authority = rest[: cut.start()] if cut else rest
+    end = authority.rfind("@")
+    host = _HOST.fullmatch(authority, end + 1)
+    # RTSP knows no fragments: a # before an @ can only be a part of a password.
+    is_cut_off = host is None or int(host[1] or 0) > 65535 or (end < 0 and cut is not None and cut[0] == "#")
+    return rest.rfind("@") if authority and is_cut_off else end
 
 
 @dataclass(frozen=True, slots=True)
 class _Challenge:
     scheme: str
-    parameters: dict[str, str]
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def algorithm(self) -> str:
+        """The name of the hash, without -sess."""
+        return self.parameters.get("algorithm", "MD5").upper().removesuffix("-SESS")
+
+    @property
+    def qop(self) -> list[str]:
+        return [part for part in re.split(r"[\s,]+", self.parameters.get("qop", "").lower()) if part]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can be answered; a digest needs a nonce, and must not be about the body (`auth-int`)."""
+        if self.scheme == "basic":
+            return True
+        has_usable_qop = not self.qop or "auth" in self.qop
+        return self.scheme == "digest" and "nonce" in self.parameters and has_usable_qop and self.algorithm in _HASHES
 
 
 class Authenticator:
@@ -61,7 +92,7 @@ class Authenticator:
 
     Args:
         credentials: None: there is nothing to answer with.
-        make_cnonce: gives a fresh random text for each request.
+        make_cnonce: gives a fresh random text for each challenge.
     """
 
     def __init__(
@@ -70,23 +101,24 @@ class Authenticator:
         self._credentials = credentials
         self._make_cnonce = make_cnonce
         self._challenge: _Challenge | None = None
+        self._cnonce = ""
         self._count = 0
         self._tries = 0
 
     def challenged(self, challenges: Sequence[str]) -> bool:
         """Take the values of WWW-Authenticate; return whether another try is worth it.
 
-        It is not if the same answer was refused already.
+        It is not if the same answer was refused already: cameras lock users out after a few wrong passwords. That a
+        nonce is new says nothing, since many servers make one for each refusal; it counts when the server calls the
+        old one stale, or when it had accepted that.
         """
         chosen = _best(_parsed(challenges))
-        if self._credentials is None or chosen is None or self._tries >= _MOST_TRIES:
-            return False
-        known = self._challenge
-        refused = known is not None and known.scheme == chosen.scheme
-        if refused and (chosen.scheme == "basic" or not self._is_new(chosen)):
+        if self._credentials is None or chosen is None or self._tries >= _MOST_TRIES or self._was_refused(chosen):
             return False
         self._tries += 1
         self._challenge = chosen
+        # The key of a -sess algorithm is made of the first cnonce (RFC 7616 section 3.4.2): there is one a challenge.
+        self._cnonce = self._make_cnonce()
         self._count = 0
         return True
 
@@ -96,55 +128,56 @@ class Authenticator:
             return None
         if self._challenge.scheme == "basic":
             text = f"{self._credentials.user}:{self._credentials.password}"
-            return "Basic " + base64.b64encode(text.encode()).decode()
+            return "Basic " + base64.b64encode(_encoded(text)).decode()
         self._count += 1
-        return self._digest(self._challenge.parameters, method, uri)
+        return self._digest(self._credentials, self._challenge, f"{method}:{uri}", uri)
 
     def accepted(self) -> None:
         """Note that the present answer is good: later challenges are about its age."""
         self._tries = 0
 
-    def _is_new(self, challenge: _Challenge) -> bool:
-        """Whether a server asks again because its nonce grew old, and not because the password is wrong."""
-        assert self._challenge is not None
-        if challenge.parameters.get("nonce") == self._challenge.parameters.get("nonce"):
+    def _was_refused(self, chosen: _Challenge) -> bool:
+        """Whether our answer to such a challenge was wrong, and not just too old."""
+        known = self._challenge
+        if known is None or known.scheme != chosen.scheme:
             return False
-        return challenge.parameters.get("stale", "").lower() == "true" or self._tries == 0
+        if chosen.scheme == "basic" or chosen.parameters["nonce"] == known.parameters["nonce"]:
+            return True
+        return chosen.parameters.get("stale", "").lower() != "true" and self._tries > 0
 
-    def _digest(self, challenge: dict[str, str], method: str, uri: str) -> str:
-        assert self._credentials is not None
-        algorithm = challenge.get("algorithm", "MD5")
-        make_hash = _HASHES[algorithm.upper().removesuffix("-SESS")]
+    def _digest(self, credentials: Credentials, challenge: _Challenge, request: str, uri: str) -> str:
+        parameters = challenge.parameters
+        realm, nonce, count = parameters.get("realm", ""), parameters["nonce"], f"{self._count:08x}"
+        is_session = parameters.get("algorithm", "").upper().endswith("-SESS")
 
         def hashed(text: str) -> str:
-            return make_hash(text.encode()).hexdigest()
+            return hashlib.new(_HASHES[challenge.algorithm], _encoded(text), usedforsecurity=False).hexdigest()
 
-        realm, nonce = challenge.get("realm", ""), challenge["nonce"]
-        cnonce, count = self._make_cnonce(), f"{self._count:08x}"
-        user = self._credentials.user
-        secret = hashed(f"{user}:{realm}:{self._credentials.password}")
-        is_session = algorithm.upper().endswith("-SESS")
+        secret = hashed(f"{credentials.user}:{realm}:{credentials.password}")
         if is_session:
-            secret = hashed(f"{secret}:{nonce}:{cnonce}")
-        request = hashed(f"{method}:{uri}")
-        has_qop = "auth" in (part.strip().lower() for part in challenge.get("qop", "").split(","))
-        middle = f"{nonce}:{count}:{cnonce}:auth" if has_qop else nonce
+            secret = hashed(f"{secret}:{nonce}:{self._cnonce}")
+        middle = f"{nonce}:{count}:{self._cnonce}:auth" if challenge.qop else nonce
         fields = [
-            ("username", _quoted(user)),
+            ("username", _quoted(credentials.user)),
             ("realm", _quoted(realm)),
             ("nonce", _quoted(nonce)),
             ("uri", _quoted(uri)),
-            ("response", _quoted(hashed(f"{secret}:{middle}:{request}"))),
+            ("response", _quoted(hashed(f"{secret}:{middle}:{hashed(request)}"))),
         ]
-        if "algorithm" in challenge:
-            fields.append(("algorithm", algorithm))
-        if "opaque" in challenge:
-            fields.append(("opaque", _quoted(challenge["opaque"])))
-        if has_qop:
+        if "algorithm" in parameters:
+            fields.append(("algorithm", parameters["algorithm"]))
+        if "opaque" in parameters:
+            fields.append(("opaque", _quoted(parameters["opaque"])))
+        if challenge.qop:
             fields += [("qop", "auth"), ("nc", count)]
-        if has_qop or is_session:
-            fields.append(("cnonce", _quoted(cnonce)))
+        if challenge.qop or is_session:
+            fields.append(("cnonce", _quoted(self._cnonce)))
         return "Digest " + ", ".join(f"{name}={value}" for name, value in fields)
+
+
+def _encoded(text: str) -> bytes:
+    """Return UTF-8, the one `charset` that RFC 7616 section 4 knows; what it cannot express becomes ?."""
+    return text.encode(errors="replace")
 
 
 def _quoted(text: str) -> str:
@@ -153,30 +186,23 @@ def _quoted(text: str) -> str:
 
 
 def _parsed(values: Iterable[str]) -> list[_Challenge]:
-    found = []
+    """Return all challenges; each value may hold several (RFC 7235 section 4.1)."""
+    found: list[_Challenge] = []
     for value in values:
-        text = value[:_MOST_CHALLENGE_CHARACTERS]
-        starts = list(_SCHEME.finditer(text))
-        ends = [start.start() for start in starts[1:]] + [len(text)]
-        for start, end in zip(starts, ends, strict=True):
-            parameters = {
-                name.lower(): re.sub(r"\\(.)", r"\1", quoted) if quoted else bare
-                for name, quoted, bare in _PARAMETER.findall(text[start.end() : end])
-            }
-            found.append(_Challenge(start[1].lower(), parameters))
+        first = len(found)
+        for item in _ITEM.finditer(value[:_MOST_CHALLENGE_CHARACTERS]):
+            if item["word"]:
+                found.append(_Challenge(item["word"].lower()))
+            elif item["name"] and len(found) > first:
+                quoted, bare = item["quoted"], item["bare"]
+                text = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
+                found[-1].parameters.setdefault(item["name"].lower(), text)
     return found
 
 
 def _best(challenges: Sequence[_Challenge]) -> _Challenge | None:
-    for name in _HASHES:
-        for challenge in challenges:
-            algorithm = challenge.parameters.get("algorithm", "MD5").upper().removesuffix("-SESS")
-            if challenge.scheme == "digest" and algorithm == name and _has_usable_qop(challenge):
-                return challenge
-    return next((challenge for challenge in challenges if challenge.scheme == "basic"), None)
-
-
-def _has_usable_qop(challenge: _Challenge) -> bool:
-    """Whether a digest can be answered: with a nonce, and without the body (`auth-int`)."""
-    wanted = [part.strip().lower() for part in challenge.parameters.get("qop", "").split(",") if part.strip()]
-    return "nonce" in challenge.parameters and (not wanted or "auth" in wanted)
+    """Return the safest challenge that can be answered: a digest, by the best hash, rather than the bare password."""
+    usable = [challenge for challenge in challenges if challenge.is_usable]
+    order = list(_HASHES)
+    digests = [challenge for challenge in usable if challenge.scheme == "digest"]
+    return min(digests, key=lambda challenge: order.index(challenge.algorithm), default=next(iter(usable), None))

@@ -230,10 +230,8 @@ class Splitter:
         """Go to the next place where a message or media may begin."""
         self._is_lost = True
         place = self._place_to_go_on().search(self._data, self._position + 1)
-        if place is not None:
-            end = place.start()
-        else:  # the beginning of a message may be at the very end
-            end = max(self._position + 1, len(self._data) - _LONGEST_START)
+        # The beginning of a message may be at the very end.
+        end = place.start() if place else max(self._position + 1, len(self._data) - _LONGEST_START)
         skipped = end - self._position
         self._position = end
         self.garbage += skipped
