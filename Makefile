@@ -7,7 +7,7 @@ USED := $(VENV)/.set-up
 DEVELOPED := $(VENV)/.set-up-dev
 OUT := demo_output
 
-.PHONY: demo test lint system-packages clean
+.PHONY: demo test lint system-packages test-packages clean
 
 demo: $(USED)
 	@mkdir -p $(OUT)
@@ -30,6 +30,12 @@ lint: $(DEVELOPED)
 system-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends python3-venv libgl1 libglib2.0-0
+
+# What some tests want besides: a foreign RTSP server. Without it they are skipped.
+test-packages:
+	apt-get update
+	apt-get install --yes --no-install-recommends python3 python3-gi gir1.2-gst-rtsp-server-1.0 \
+	    gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 
 $(USED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -344,6 +344,7 @@ def main() -> None:
     parser.add_argument("--fps", type=int, default=30)
     parser.add_argument("--gop", type=int, default=30)
     parser.add_argument("--clip", help="serve this file instead of a made-up picture")
+    parser.add_argument("--cut-every", type=float, help="drop all connections every so many seconds")
     parser.add_argument("--log", type=argparse.FileType("w", bufsize=1), help="note here what was sent when")
     options = parser.parse_args()
     if options.clip:
@@ -353,7 +354,8 @@ def main() -> None:
         clip = numbered_clip(options.codec, **size, fps=options.fps, pictures=300, gop=options.gop)
     with Camera(clip, port=options.port, log=options.log) as camera, suppress(KeyboardInterrupt):
         print(camera.url, flush=True)
-        threading.Event().wait()
+        while not threading.Event().wait(options.cut_every):
+            camera.cut()
 
 
 if __name__ == "__main__":

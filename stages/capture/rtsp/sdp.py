@@ -7,10 +7,12 @@ import binascii
 import re
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 _MOST_BYTES = 64 << 10
 _MOST_LINES = 4096
+_MOST_TYPES = 32
+"""Payload types of a stream that are looked at."""
 _MOST_SETS = 16
 _MOST_SET_BYTES = 64 << 10
 _CLOCK_RATE = "90000"
@@ -18,8 +20,13 @@ _STATIC_TYPES = {
     "25": "CelB", "26": "JPEG", "28": "nv", "31": "H261", "32": "MPV", "33": "MP2T", "34": "H263",
 }  # fmt: skip
 """Video payload types that need no rtpmap (RFC 3551 section 6)."""
+_SPOKEN_NAMES = {
+    "JPEG": "MJPEG", "MPV": "MPEG-1 or MPEG-2 video", "MP4V-ES": "MPEG-4 part 2 video", "MP2T": "an MPEG transport stream",
+}  # fmt: skip
+"""How people call what an rtpmap names otherwise."""
 _CODECS: dict[str, Literal["h264", "hevc"]] = {"H264": "h264", "H265": "hevc"}
 _PLAIN_PROFILES = frozenset({"RTP/AVP", "RTP/AVPF", "RTP/AVP/TCP", "RTP/AVP/UDP", "TCP/RTP/AVP"})
+_ABSOLUTE = re.compile(r"rtsp[su]?://", re.IGNORECASE)
 
 
 class UnsupportedMedia(Exception):
@@ -56,20 +63,20 @@ class _Section:
     def first(self, name: str) -> str | None:
         return next((value for known, value in self.attributes if known == name), None)
 
-    def of_type(self, name: str, payload_type: str) -> str:
-        """Return the value that an attribute has for a payload type, without that number."""
+    def of_type(self, name: str, payload_type: int) -> str:
+        """Return the first value that an attribute has for a payload type, without that number."""
         for known, value in self.attributes:
-            number, _, rest = value.partition(" ")
-            if known == name and number == payload_type:
-                return rest.strip()
+            number, *rest = value.split(maxsplit=1)[:2] or [""]
+            if known == name and _number(number) == payload_type:
+                return rest[0].strip() if rest else ""
         return ""
 
 
 def parse_sdp(body: bytes) -> VideoMedia:
-    """Return the first video stream that can be taken apart.
+    """Return the first video stream that can be taken apart; any bytes are read as far as they make sense.
 
     Raises:
-        UnsupportedMedia: there is video, but none such.
+        UnsupportedMedia: there is video, but none such; the text is about the first one.
         NoVideo: there is none.
     """
     session, *streams = _sections(body)
@@ -82,7 +89,7 @@ def parse_sdp(body: bytes) -> VideoMedia:
             return _video(stream, rest.split(), session.first("control"))
         except UnsupportedMedia as error:
             problem = problem or error
-    raise problem or NoVideo
+    raise problem or NoVideo("no video is described")
 
 
 def control_url(base: str, media: VideoMedia) -> str:
@@ -92,11 +99,16 @@ def control_url(base: str, media: VideoMedia) -> str:
         base: of the description: Content-Base, or the URL that was asked for.
         media: what it described.
     """
-    return _joined(base, media.control)
+    return _joined(aggregate_url(base, media), media.control)
 
 
 def aggregate_url(base: str, media: VideoMedia) -> str:
-    """Return the URL of the whole presentation, for PLAY and TEARDOWN."""
+    """Return the URL of the whole presentation, for PLAY, TEARDOWN and keep-alives.
+
+    Args:
+        base: of the description: Content-Base, or the URL that was asked for.
+        media: what it described.
+    """
     return _joined(base, media.session_control)
 
 
@@ -104,18 +116,21 @@ def _joined(base: str, control: str | None) -> str:
     """Return a control URL as cameras mean it: absolute ones as they are, others appended, with one slash between.
 
     RFC 2326 C.1.1 would resolve them like links of a web page, which takes away the last part of a base without a slash
-    at its end; no camera means that. It also goes behind a query, as live555 and cameras built on it want it.
+    at its end; no camera means that. It also goes behind a query, as live555 and cameras built on it want it. What
+    cannot be in a request is escaped.
     """
     control = (control or "*").strip()
     if control in ("*", ""):
-        return base
-    if urlsplit(control).scheme.lower() in ("rtsp", "rtsps", "rtspu"):
-        return control
-    return base.rstrip("/") + "/" + control.lstrip("/")
+        joined = base
+    elif _ABSOLUTE.match(control):
+        joined = control
+    else:
+        joined = base.rstrip("/") + "/" + control.lstrip("/")
+    return re.sub(r"[\s\x00-\x1f\x7f]", lambda character: quote(character[0]), joined.strip())
 
 
 def _sections(body: bytes) -> list[_Section]:
-    lines = body[:_MOST_BYTES].decode("utf-8", "replace").splitlines()[:_MOST_LINES]
+    lines = re.split(r"\r\n|\r|\n", body[:_MOST_BYTES].decode("utf-8", "replace"), maxsplit=_MOST_LINES)[:_MOST_LINES]
     sections = [_Section()]
     for line in lines:
         name, equals, value = line.strip().partition("=")
@@ -138,18 +153,21 @@ def _video(stream: _Section, words: list[str], session_control: str | None) -> V
         session_control: of the presentation.
     """
     profile = words[1].upper() if len(words) > 1 else ""
+    if "SAVP" in profile:
+        raise UnsupportedMedia(f"encrypted video ({_shown(profile)})")
     if profile not in _PLAIN_PROFILES:
-        raise UnsupportedMedia(f"video as {_shown(profile) or 'nothing known'}")
+        raise UnsupportedMedia(f"video over {_shown(profile) or 'nothing known'}")
     problem: UnsupportedMedia | None = None
-    for payload_type in words[2:]:
+    for word in words[2 : 2 + _MOST_TYPES]:
         try:
+            payload_type = _payload_type(word)
             codec, parameter_sets = _format(stream, payload_type)
         except UnsupportedMedia as error:
             problem = problem or error
             continue
         return VideoMedia(
             codec=codec,
-            payload_type=int(payload_type),
+            payload_type=payload_type,
             parameter_sets=parameter_sets,
             control=stream.first("control"),
             session_control=session_control,
@@ -158,25 +176,36 @@ def _video(stream: _Section, words: list[str], session_control: str | None) -> V
     raise problem or UnsupportedMedia("video without a format")
 
 
-def _format(stream: _Section, payload_type: str) -> tuple[Literal["h264", "hevc"], tuple[bytes, ...]]:
-    if not re.fullmatch(r"[0-9]{1,3}", payload_type) or int(payload_type) > 127:
-        raise UnsupportedMedia(f"payload type {_shown(payload_type)}")
-    encoding = stream.of_type("rtpmap", payload_type) or _STATIC_TYPES.get(payload_type, "")
+def _payload_type(word: str) -> int:
+    number = _number(word)
+    if number is None or number > 127:
+        raise UnsupportedMedia(f"payload type {_shown(word)}, which is none")
+    return number
+
+
+def _number(word: str) -> int | None:
+    return int(word) if re.fullmatch(r"[0-9]{1,5}", word) else None
+
+
+def _format(stream: _Section, payload_type: int) -> tuple[Literal["h264", "hevc"], tuple[bytes, ...]]:
+    encoding = stream.of_type("rtpmap", payload_type) or _STATIC_TYPES.get(str(payload_type), "")
     name, _, rate = encoding.partition("/")
-    codec = _CODECS.get(name.strip().upper())
+    name = name.strip().upper()
+    codec = _CODECS.get(name)
     if codec is None:
-        raise UnsupportedMedia(_shown(name) or f"payload type {payload_type}")
+        raise UnsupportedMedia(_SPOKEN_NAMES.get(name) or _shown(name) or f"payload type {payload_type} without a name")
     if rate.split("/")[0].strip() not in ("", _CLOCK_RATE):
-        raise UnsupportedMedia(f"{_shown(name)} with a clock of {_shown(rate)} Hz")
+        raise UnsupportedMedia(f"{_shown(name)} with a clock of {_shown(rate).strip()} Hz")
     parameters = _parameters(stream.of_type("fmtp", payload_type))
     if codec == "h264":
-        if parameters.get("packetization-mode", "0") not in ("0", "1"):
-            raise UnsupportedMedia("H.264 in interleaved mode (packetization-mode 2)")
+        mode = parameters.get("packetization-mode") or "0"
+        if mode not in ("0", "1"):
+            raise UnsupportedMedia(f"H.264 with packetization-mode {_shown(mode)}")
         return codec, _sets(parameters.get("sprop-parameter-sets"))
     if parameters.get("sprop-max-don-diff", "0") != "0" or parameters.get("sprop-depack-buf-nalus", "0") != "0":
-        raise UnsupportedMedia("H.265 out of decoding order (sprop-max-don-diff)")
+        raise UnsupportedMedia("H.265 out of decoding order (sprop-max-don-diff or sprop-depack-buf-nalus)")
     names = ("sprop-vps", "sprop-sps", "sprop-pps")
-    return codec, tuple(nal for name in names for nal in _sets(parameters.get(name)))
+    return codec, tuple(nal for name in names for nal in _sets(parameters.get(name)))[:_MOST_SETS]
 
 
 def _parameters(text: str) -> dict[str, str]:
@@ -199,7 +228,7 @@ def _sets(text: str | None) -> tuple[bytes, ...]:
 
 
 def _framerate(text: str | None) -> float | None:
-    if text is None or not re.fullmatch(r"\d{1,4}(\.\d{1,6})?", text):
+    if text is None or not re.fullmatch(r"[0-9]{1,4}(\.[0-9]*)?", text):
         return None
     return float(text) or None
 

@@ -1,0 +1,28 @@
+"""A minute at twice the load, with a camera that hangs up every ten seconds; benchmarks/soak.py runs for longer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOAK = Path(__file__).resolve().parents[2] / "benchmarks" / "soak.py"
+
+
+@pytest.mark.timeout(180)
+def test_nothing_grows_under_twice_the_load() -> None:
+    """Ages, memory, threads and files are in the last quarter what they were in the second; the books balance."""
+    command = [sys.executable, str(SOAK), "--seconds", "60", "--reconnect-every", "10", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["balanced"]
+    assert (found["late"], found["failure"], found["frames"]["missed"]) == (0, None, 0)
+    assert found["reconnects"] >= 4
+    assert found["age_ms_last"]["p50"] < 1.25 * found["age_ms_first"]["p50"]
+    assert found["mib"]["end"] - found["mib"]["warm"] < 16
+    assert max(found["files"]) - min(found["files"]) <= 4
+    assert max(found["threads"]) - min(found["threads"]) <= 2
