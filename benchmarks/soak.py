@@ -3,7 +3,7 @@
 Usage: python benchmarks/soak.py [--seconds 600] [--reconnect-every 10] [--json]
 
 A camera of its own process (rtsp_server.py), 720p at 30 fps, a stand-in detector of 64 ms, a deadline of 100 ms. The
-first part of the run is warm-up. Ages are those of fresh answers, compared between the first and the last part after it.
+first part of the run is warm-up. Ages are those of fresh answers, compared between the second and the last part.
 """
 
 from __future__ import annotations
