@@ -21,7 +21,7 @@ _STATIC_TYPES = {
 }  # fmt: skip
 """Video payload types that need no rtpmap (RFC 3551 section 6)."""
 _SPOKEN_NAMES = {
-    "JPEG": "MJPEG", "MPV": "MPEG-1 or MPEG-2 video", "MP4V-ES": "MPEG-4 part 2 video", "MP2T": "an MPEG transport stream",
+    "JPEG": "MJPEG", "MPV": "MPEG-1 or MPEG-2", "MP4V-ES": "MPEG-4 part 2", "MP2T": "an MPEG transport stream",
 }  # fmt: skip
 """How people call what an rtpmap names otherwise."""
 _CODECS: dict[str, Literal["h264", "hevc"]] = {"H264": "h264", "H265": "hevc"}
@@ -66,7 +66,7 @@ class _Section:
     def of_type(self, name: str, payload_type: int) -> str:
         """Return the first value that an attribute has for a payload type, without that number."""
         for known, value in self.attributes:
-            number, *rest = value.split(maxsplit=1)[:2] or [""]
+            number, *rest = value.split(maxsplit=1) or [""]
             if known == name and _number(number) == payload_type:
                 return rest[0].strip() if rest else ""
         return ""
@@ -203,7 +203,7 @@ def _format(stream: _Section, payload_type: int) -> tuple[Literal["h264", "hevc"
             raise UnsupportedMedia(f"H.264 with packetization-mode {_shown(mode)}")
         return codec, _sets(parameters.get("sprop-parameter-sets"))
     if parameters.get("sprop-max-don-diff", "0") != "0" or parameters.get("sprop-depack-buf-nalus", "0") != "0":
-        raise UnsupportedMedia("H.265 out of decoding order (sprop-max-don-diff or sprop-depack-buf-nalus)")
+        raise UnsupportedMedia("H.265 out of decoding order (sprop-max-don-diff)")
     names = ("sprop-vps", "sprop-sps", "sprop-pps")
     return codec, tuple(nal for name in names for nal in _sets(parameters.get(name)))[:_MOST_SETS]
 
