@@ -205,7 +205,7 @@ class Splitter:
         """Return the first line of a message; None while it is not complete, or when it cannot become one."""
         end = self._data.find(b"\n", self._position, self._position + _MOST_LINE_BYTES)
         if end >= 0:
-            return self._data[self._position : end].decode("utf-8", "replace").rstrip("\r")
+            return self._data[self._position : end].decode("utf-8", "replace")
         if self.pending >= _MOST_LINE_BYTES:
             self._skip()
         return None
@@ -275,7 +275,7 @@ def _headers(head: bytes) -> Headers:
         raise ProtocolError(f"a message has more than {_MOST_LINES} header lines")
     pairs: list[tuple[str, str]] = []
     for line in lines:
-        text = _CONTROL.sub(" ", line.rstrip("\r"))
+        text = _CONTROL.sub(" ", line)
         if text.startswith(" ") and pairs:  # folded
             pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]} {text.strip()}".strip())
             continue

@@ -47,11 +47,15 @@ def test_a_response_with_a_body() -> None:
     assert split(data) == [Response(404, "Stream Not Found", headers, b"v=0\r\n")]
 
 
-def test_a_request_of_the_server() -> None:
+@pytest.mark.parametrize(
+    "method",
+    ["OPTIONS", "ANNOUNCE", "REDIRECT", "GET_PARAMETER", "SET_PARAMETER", "TEARDOWN", "PLAY_NOTIFY"],
+)
+def test_a_request_of_the_server(method: str) -> None:
     """A server may ask, too."""
-    data = b"ANNOUNCE rtsp://h/x RTSP/1.0\r\nCSeq: 9\r\nContent-Length: 2\r\n\r\nhi"
+    data = method.encode() + b" rtsp://h/x RTSP/1.0\r\nCSeq: 9\r\nContent-Length: 2\r\n\r\nhi"
     headers = Headers((("CSeq", "9"), ("Content-Length", "2")))
-    assert split(data) == [Request("ANNOUNCE", "rtsp://h/x", headers, b"hi")]
+    assert split(data) == [Request(method, "rtsp://h/x", headers, b"hi")]
 
 
 def test_media_between_messages() -> None:
