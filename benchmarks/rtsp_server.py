@@ -162,9 +162,13 @@ class Camera:
 
     def _serve(self, connection: socket.socket) -> None:
         with suppress(OSError), connection:
-            if self.tls is not None:
-                connection = self.tls.wrap_socket(connection, server_side=True)
-            _Viewer(self, connection).serve()
+            if self.tls is None:
+                _Viewer(self, connection).serve()
+                return
+            with self.tls.wrap_socket(connection, server_side=True) as wrapped:
+                with self._lock:
+                    self._connections.add(wrapped)
+                _Viewer(self, wrapped).serve()
 
 
 class _Viewer:

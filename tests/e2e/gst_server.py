@@ -1,6 +1,6 @@
 """Serves a test picture by GStreamer's RTSP server; for the system's own Python, which has its bindings.
 
-gst_server.py h264|hevc     prints its URL when it listens, and ends when its standard input does
+gst_server.py h264|hevc|mjpeg     prints its URL when it listens, and ends when its standard input does
 """
 
 import sys
@@ -13,8 +13,10 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402  # versions are to be named before
 
 ENCODERS = {
-    "h264": "openh264enc gop-size=15 ! h264parse ! rtph264pay",
-    "hevc": "x265enc speed-preset=ultrafast tune=zerolatency key-int-max=15 ! h265parse ! rtph265pay",
+    "h264": "openh264enc gop-size=15 ! h264parse ! rtph264pay name=pay0 config-interval=-1",
+    "hevc": "x265enc speed-preset=ultrafast tune=zerolatency key-int-max=15 ! h265parse "
+    "! rtph265pay name=pay0 config-interval=-1",
+    "mjpeg": "jpegenc ! rtpjpegpay name=pay0",
 }
 
 
@@ -24,8 +26,8 @@ def main() -> None:
     server.set_address("127.0.0.1")
     server.set_service("0")
     factory = GstRtspServer.RTSPMediaFactory()
-    picture = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1"
-    factory.set_launch(f"( {picture} ! {ENCODERS[sys.argv[1]]} name=pay0 pt=96 config-interval=-1 )")
+    picture = "videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=240,framerate=30/1"
+    factory.set_launch(f"( {picture} ! {ENCODERS[sys.argv[1]]} )")
     server.get_mount_points().add_factory("/test", factory)
     server.attach(None)
     loop = GLib.MainLoop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import trustme
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.errors import Outage
@@ -396,3 +398,28 @@ def test_a_stop_does_not_wait_for_the_camera(rtsp, clip, watch, when: str) -> No
             viewing.wait(lambda: viewing.lost(Outage.ENDED))
             viewing.wait(lambda: len(camera.requests) > 0 and camera.requests[-1][0] == "OPTIONS")
         finished(viewing)
+
+
+@pytest.fixture
+def certificate() -> ssl.SSLContext:
+    """What a camera needs for TLS, with a certificate that this machine does not trust."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def test_tls_is_spoken_with_a_camera_that_is_trusted_as_it_is(rtsp, clip, watch, certificate) -> None:  # type: ignore[no-untyped-def]
+    """Many cameras have a certificate of their own."""
+    with rtsp.Camera(clip(), tls=certificate) as camera:
+        viewing = watch(camera.url, verify_tls=False)
+        viewing.wait_fresh(20)
+        assert finished(viewing).frames.undecodable == 0
+
+
+def test_a_certificate_that_is_not_trusted_is_refused(rtsp, clip, watch, certificate) -> None:  # type: ignore[no-untyped-def]
+    """And the line says what would take it."""
+    with (
+        rtsp.Camera(clip(), tls=certificate) as camera,
+        pytest.raises(OSError, match=r"certificate is not trusted .*verify_tls: false"),
+    ):
+        watch(camera.url)

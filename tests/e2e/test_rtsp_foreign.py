@@ -63,3 +63,15 @@ def test_a_foreign_server_is_understood(gstreamer, framepace, tmp_path: Path, co
     assert len(fresh) > 30
     steps = sorted(b["pts_s"] - a["pts_s"] for a, b in itertools.pairwise(fresh))
     assert steps[len(steps) // 2] == pytest.approx(1 / 30, abs=0.002)
+
+
+@pytest.mark.e2e
+def test_a_codec_that_is_not_ours_is_read_by_ffmpeg(gstreamer, framepace, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """One line says what that costs."""
+    url = gstreamer("mjpeg")
+    done = framepace("run", url, "--duration", "2s", "--deadline", "300ms", "--report", "report.json")
+    assert done.code == 0, done.err
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["source"]["details"] == {"client": "ffmpeg"}
+    assert report["frames"]["fresh"] > 10
+    assert done.err.count("FFmpeg reads it, which holds each picture for one frame interval") == 1
