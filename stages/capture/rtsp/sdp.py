@@ -14,7 +14,6 @@ _MOST_LINES = 4096
 _MOST_TYPES = 32
 """Payload types of a stream that are looked at."""
 _MOST_SETS = 16
-_MOST_SET_BYTES = 64 << 10
 _CLOCK_RATE = "90000"
 _STATIC_TYPES = {
     "25": "CelB", "26": "JPEG", "28": "nv", "31": "H261", "32": "MPV", "33": "MP2T", "34": "H263",
@@ -222,7 +221,7 @@ def _sets(text: str | None) -> tuple[bytes, ...]:
             nal = base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True)
         except (binascii.Error, ValueError):
             continue
-        if 2 < len(nal) <= _MOST_SET_BYTES:
+        if len(nal) > 2:
             found.append(nal)
     return tuple(found)
 

@@ -162,7 +162,11 @@ def test_profiles(profile: str) -> None:
     [
         ("26", [], "MJPEG"),
         ("32", [], "MPEG-1 or MPEG-2"),
-        ("31", [], "H261"),
+        ("25", [], "CelB$"),
+        ("28", [], "nv$"),
+        ("31", [], "H261$"),
+        ("33", [], "an MPEG transport stream"),
+        ("34", [], "H263$"),
         ("96", ["a=rtpmap:96 MP4V-ES/90000"], "MPEG-4 part 2"),
         ("96", ["a=rtpmap:96 jpeg/90000"], "MJPEG"),
         ("96", ["a=rtpmap:96 AV1/90000"], "AV1"),
