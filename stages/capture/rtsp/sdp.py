@@ -189,10 +189,11 @@ def _number(word: str) -> int | None:
 def _format(stream: _Section, payload_type: int) -> tuple[Literal["h264", "hevc"], tuple[bytes, ...]]:
     encoding = stream.of_type("rtpmap", payload_type) or _STATIC_TYPES.get(str(payload_type), "")
     name, _, rate = encoding.partition("/")
-    name = name.strip().upper()
-    codec = _CODECS.get(name)
+    name = name.strip()
+    codec = _CODECS.get(name.upper())
     if codec is None:
-        raise UnsupportedMedia(_SPOKEN_NAMES.get(name) or _shown(name) or f"payload type {payload_type} without a name")
+        spoken = _SPOKEN_NAMES.get(name.upper()) or _shown(name)
+        raise UnsupportedMedia(spoken or f"payload type {payload_type} without a name")
     if rate.split("/")[0].strip() not in ("", _CLOCK_RATE):
         raise UnsupportedMedia(f"{_shown(name)} with a clock of {_shown(rate).strip()} Hz")
     parameters = _parameters(stream.of_type("fmtp", payload_type))

@@ -179,7 +179,7 @@ def test_profiles(profile: str) -> None:
         ("96", ["a=rtpmap:96 H264/90000", "a=fmtp:96 packetization-mode=2"], "H.264 with packetization-mode 2"),
         ("96", ["a=rtpmap:96 H265/90000", "a=fmtp:96 sprop-max-don-diff=2"], r"H.265 .*sprop-max-don-diff"),
         ("96", ["a=rtpmap:96 H265/90000", "a=fmtp:96 sprop-depack-buf-nalus=1"], r"H.265 out of decoding order"),
-        ("96", ["a=rtpmap:96 \x1b[31m" + "X" * 99], r"\[31MX{36}$"),
+        ("96", ["a=rtpmap:96 \x1b[31m" + "X" * 99], r"\[31mX{36}$"),
     ],
 )
 def test_what_we_do_not_take_apart_is_named(media: str, lines: list[str], why: str) -> None:
