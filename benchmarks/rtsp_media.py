@@ -99,9 +99,30 @@ def kind_of(nal: bytes, codec: str) -> int:
     return nal[0] & 31 if codec == "h264" else nal[0] >> 1 & 63
 
 
-def payloads(nals: Sequence[bytes], codec: str, mtu: int) -> list[bytes]:
-    """Return NAL units as RTP payloads of at most `mtu` bytes (RFC 6184, RFC 7798): single, or in fragments."""
-    return [payload for nal in nals for payload in ([nal] if len(nal) <= mtu else _fragments(nal, codec, mtu))]
+def payloads(nals: Sequence[bytes], codec: str, mtu: int, *, aggregates: bool = False) -> list[bytes]:
+    """Return NAL units as RTP payloads of at most `mtu` bytes (RFC 6184, RFC 7798).
+
+    Args:
+        nals: of one picture.
+        codec: h264 or hevc.
+        mtu: bytes; what is larger goes in fragments.
+        aggregates: whether neighbours that fit in one payload share it.
+    """
+    groups: list[list[bytes]] = []
+    size = 0
+    for nal in nals:
+        size += 2 + len(nal)
+        if not groups or not aggregates or size > mtu:
+            groups.append([])
+            size = 2 + len(nal) + 2  # the head of an aggregate has two bytes at most
+        groups[-1].append(nal)
+    content: list[bytes] = []
+    for group in groups:
+        if len(group) > 1:
+            content.append(_aggregate(group, codec))
+        else:
+            content += group if len(group[0]) <= mtu else _fragments(group[0], codec, mtu)
+    return content
 
 
 def rtp_packet(payload: bytes, *, sequence: int, timestamp: int, ssrc: int, marker: bool) -> bytes:
@@ -133,6 +154,15 @@ def _nals(annexb: bytes) -> Iterator[bytes]:
     for piece in annexb.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1"):
         if piece:
             yield piece
+
+
+def _aggregate(nals: Sequence[bytes], codec: str) -> bytes:
+    """Return a STAP-A (RFC 6184 section 5.7.1) or an AP (RFC 7798 section 4.4.2)."""
+    if codec == "h264":
+        head = bytes([max(nal[0] & 0x60 for nal in nals) | 24])
+    else:
+        head = bytes([48 << 1, min(nal[1] & 7 for nal in nals)])
+    return head + b"".join(struct.pack(">H", len(nal)) + nal for nal in nals)
 
 
 def _fragments(nal: bytes, codec: str, mtu: int) -> Iterator[bytes]:

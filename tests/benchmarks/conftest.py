@@ -99,6 +99,12 @@ class RawClient:
             packets.append(self.rtp())
         return packets
 
+    def drain(self) -> None:
+        """Take what is on its way, until nothing has come for a moment."""
+        while not self.is_silent(0.05):
+            self._fill()
+        self.kept = b""
+
     def take(self, count: int) -> bytes:
         while len(self.kept) < count:
             self._fill()

@@ -57,6 +57,23 @@ def test_a_small_nal_unit_is_sent_as_it_is(media) -> None:  # type: ignore[no-un
     assert media.payloads(nals, "h264", 100) == nals
 
 
+@pytest.mark.parametrize(
+    ("codec", "nals", "payload"),
+    [
+        # SPS and PPS of NRI 3 and 1: type 24, the higher NRI, sizes in 16 bits
+        ("h264", [b"\x67ab", b"\x28c"], b"\x78\x00\x03\x67ab\x00\x02\x28c"),
+        # VPS and SPS: type 48, the lower temporal id
+        ("hevc", [b"\x40\x02a", b"\x42\x01b"], b"\x60\x01\x00\x03\x40\x02a\x00\x03\x42\x01b"),
+    ],
+)
+def test_small_nal_units_can_share_a_payload(media, codec: str, nals: list[bytes], payload: bytes) -> None:  # type: ignore[no-untyped-def]
+    """With their sizes, as long as they fit (RFC 6184 5.7.1, RFC 7798 4.4.2); a large one is still in fragments."""
+    large = nals[0][:2] + bytes(99)
+    assert media.payloads(nals, codec, 40, aggregates=True) == [payload]
+    assert media.payloads(nals, codec, 9, aggregates=True) == nals
+    assert len(media.payloads([*nals, large, *nals], codec, 40, aggregates=True)) == 1 + 3 + 1
+
+
 def test_a_recorded_clip_is_taken_as_it_is(media, tmp_path) -> None:  # type: ignore[no-untyped-def]
     """NAL unit by NAL unit."""
     path = str(tmp_path / "clip.mp4")

@@ -85,9 +85,12 @@ def test_requests_and_reports_are_kept(rtsp, connect, clip) -> None:  # type: ig
         client.play()
         client.connection.sendall(b"$\x01\x00\x08" + b"\x80\xc9\x00\x01abcd")
         assert client.ask("GET_PARAMETER", "X-Test: yes") == 200
-        assert [request[0] for request in camera.requests] == ["DESCRIBE", "SETUP", "PLAY", "GET_PARAMETER"]
-        assert any("X-Test: yes" in part for part in camera.requests[-1])
-        assert camera.reports == 1
+        assert client.ask("SET_PARAMETER", "Content-Type: text/parameters", body="volume: 3") == 200
+        methods = [asked.method for asked in camera.requests]
+        assert methods == ["DESCRIBE", "SETUP", "PLAY", "GET_PARAMETER", "SET_PARAMETER"]
+        assert camera.requests[1].url == f"{client.url}/trackID=0"
+        assert "X-Test: yes" in camera.requests[3].headers
+        assert (camera.reports, camera.last_report) == (1, b"\x80\xc9\x00\x01abcd")
 
 
 def digest(client, method: str, password: str, algorithm: str) -> str:  # type: ignore[no-untyped-def]
@@ -112,6 +115,51 @@ def test_a_digest_is_accepted_when_it_is_right(rtsp, connect, clip, algorithm: s
         assert f"algorithm={algorithm}" in client.headers["www-authenticate"]
         assert client.ask("DESCRIBE", digest(client, "DESCRIBE", "wrong", algorithm)) == 401
         assert client.ask("DESCRIBE", digest(client, "DESCRIBE", "secret", algorithm)) == 200
+
+
+def test_a_password_is_accepted_in_the_clear(rtsp, connect, clip) -> None:  # type: ignore[no-untyped-def]
+    """When the camera asks for Basic, and it is the right one."""
+    with rtsp.Camera(clip(), user="me", password="a:b@c", algorithm="Basic") as camera:
+        client = connect(camera)
+        assert client.ask("DESCRIBE") == 401
+        assert client.headers["www-authenticate"].startswith("Basic realm=")
+        for password, status in [("wrong", 401), ("a:b@c", 200)]:
+            said = base64.b64encode(f"me:{password}".encode()).decode()
+            assert client.ask("DESCRIBE", f"Authorization: Basic {said}") == status
+
+
+def test_the_answer_to_play_names_the_first_packet(rtsp, connect, clip) -> None:  # type: ignore[no-untyped-def]
+    """Its sequence number and its time stamp (RFC 2326 section 12.33)."""
+    with rtsp.Camera(clip()) as camera:
+        client = connect(camera)
+        client.play()
+        said = re.search(r"seq=(\d+);rtptime=(\d+)", client.headers["rtp-info"])
+        first = client.rtp()
+    assert said is not None
+    assert (int(said[1]), int(said[2])) == (first.sequence, first.timestamp)
+
+
+def test_a_pause_lasts_until_the_next_play(rtsp, connect, clip) -> None:  # type: ignore[no-untyped-def]
+    """And the camera answers meanwhile."""
+    with rtsp.Camera(clip()) as camera:
+        client = connect(camera)
+        client.play()
+        assert client.ask("PAUSE") == 200
+        client.drain()
+        assert client.is_silent()
+        assert client.ask("GET_PARAMETER") == 200
+        assert client.ask("PLAY") == 200
+        assert client.peek() == b"$"
+
+
+def test_after_a_teardown_nothing_is_sent(rtsp, connect, clip) -> None:  # type: ignore[no-untyped-def]
+    """It is answered, though."""
+    with rtsp.Camera(clip()) as camera:
+        client = connect(camera)
+        client.play()
+        assert client.ask("TEARDOWN") == 200
+        client.drain()
+        assert client.is_silent()
 
 
 def test_no_picture_is_larger_than_its_packets_may_be(rtsp, connect, clip) -> None:  # type: ignore[no-untyped-def]
@@ -161,10 +209,10 @@ def test_a_stalled_camera_sends_nothing_and_still_answers(rtsp, connect, clip) -
         client.picture()
         camera.behaviour.is_stalled = True
         assert client.ask("GET_PARAMETER") == 200
-        client.kept = b""
+        client.drain()
         assert client.is_silent()
         camera.behaviour.is_stalled = False
-        assert client.connection.recv(1) == b"$"
+        assert client.peek() == b"$"
 
 
 def test_a_mute_camera_takes_connections_and_says_nothing(rtsp, connect, clip) -> None:  # type: ignore[no-untyped-def]
@@ -239,6 +287,32 @@ def test_a_share_of_packets_is_lost(rtsp, connect, clip, share: float) -> None: 
     assert sum(lost[0]) / len(lost[0]) == pytest.approx(share, rel=0.5)
 
 
+def test_a_share_of_packets_is_overtaken_by_the_next(rtsp, connect, clip) -> None:  # type: ignore[no-untyped-def]
+    """By one place, and none is lost."""
+    with rtsp.Camera(clip(), seed=4, mtu=60) as camera:
+        camera.behaviour.reorder = 0.2
+        client = connect(camera)
+        client.play()
+        sequences = [client.rtp().sequence for _ in range(200)]
+    found = steps(sequences, 16)
+    assert set(found) <= {1, 2, 0xFFFF, 3}
+    assert 10 < found.count(0xFFFF) < 60
+
+
+def test_pictures_that_are_held_come_all_at_once(rtsp, connect, clip) -> None:  # type: ignore[no-untyped-def]
+    """With the time stamps that they were captured at; the log has the time at which they were sent."""
+    with rtsp.Camera(clip()) as camera:
+        camera.behaviour.hold_s = 0.1
+        client = connect(camera)
+        client.play()
+        pictures = [client.picture() for _ in range(20)]
+        wait_for(lambda: len(camera.sent) >= 20)
+    assert set(steps([picture[0].timestamp for picture in pictures], 32)) == {900}
+    waited_ns = [sent.sent_ns - sent.due_ns for sent in camera.sent[:20]]
+    assert waited_ns[0] >= 100_000_000
+    assert any(b - a > 50_000_000 for a, b in itertools.pairwise(waited_ns))
+
+
 def test_time_stamps_jump_and_wrap(rtsp, connect, clip) -> None:  # type: ignore[no-untyped-def]
     """As told, by seconds or past 32 bits."""
     with rtsp.Camera(clip(), first_timestamp=(1 << 32) - 9000) as camera:
@@ -309,3 +383,80 @@ def test_tls_is_spoken_and_cut(rtsp, connect, clip, how: str) -> None:  # type: 
         assert client.picture()[-1].marker
         getattr(camera, how)()
         assert client.is_over()
+
+
+# Manners
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_parameter_sets_can_share_a_packet(rtsp, media, clip, codec: str) -> None:  # type: ignore[no-untyped-def]
+    """Which another client understands, without having been told of them before."""
+    with rtsp.Camera(clip(codec)) as camera:
+        camera.behaviour.aggregates = camera.behaviour.in_band_only = True
+        with av.open(camera.url, options={"rtsp_transport": "tcp"}, timeout=(5, 3)) as container:
+            frames = itertools.islice(container.decode(video=0), 5)
+            numbers = [media.read_number(frame.to_ndarray(format="bgr24")) for frame in frames]
+    assert {(b - a) % 60 for a, b in itertools.pairwise(numbers)} == {1}
+
+
+def test_a_redirect_names_another_place(rtsp, connect, clip) -> None:  # type: ignore[no-untyped-def]
+    """Instead of a description."""
+    with rtsp.Camera(clip()) as camera:
+        camera.behaviour.redirect = "rtsp://127.0.0.1:9/there"
+        client = connect(camera)
+        assert client.ask("DESCRIBE") == 302
+        assert client.headers["location"] == "rtsp://127.0.0.1:9/there"
+
+
+@pytest.mark.parametrize("is_rtcp", [False, True])
+def test_a_client_that_asks_nothing_is_dropped(rtsp, connect, clip, is_rtcp: bool) -> None:  # type: ignore[no-untyped-def]  # noqa: FBT001
+    """When the timeout that it was told is enforced; its RTCP does not help it, a keep-alive does."""
+    with rtsp.Camera(clip(), manners=rtsp.Manners(session_timeout_s=1, enforces_timeout=True)) as camera:
+        client = connect(camera)
+        client.ask("SETUP", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
+        assert client.headers["session"] == "4711;timeout=1"
+        start_s = time.monotonic()
+        client.connection.settimeout(0.6)
+        with pytest.raises(TimeoutError):
+            client.peek()
+        if is_rtcp:
+            client.connection.sendall(b"$\x01\x00\x08" + b"\x80\xc9\x00\x01abcd")
+        else:
+            assert client.ask("GET_PARAMETER") == 200
+        client.connection.settimeout(PATIENCE_S)
+        assert client.is_over()
+        assert (time.monotonic() - start_s > 1.5) is not is_rtcp
+
+
+def test_methods_can_be_unknown(rtsp, connect, clip) -> None:  # type: ignore[no-untyped-def]
+    """The others are answered."""
+    with rtsp.Camera(clip(), manners=rtsp.Manners(unknown=frozenset({"GET_PARAMETER"}))) as camera:
+        client = connect(camera)
+        assert client.ask("GET_PARAMETER") == 501
+        assert client.ask("OPTIONS") == 200
+
+
+def test_answers_can_be_written_oddly(rtsp, connect, clip) -> None:  # type: ignore[no-untyped-def]
+    """Line ends, names of headers, strays between messages, and headers that say less."""
+    manners = rtsp.Manners(
+        content_base="", control="{url}/live", line_end="\n", lower_case=True, stray="\r\n", transport="RTP/AVP/TCP"
+    )
+    with rtsp.Camera(clip(), manners=manners) as camera:
+        client = connect(camera)
+        client.tell("DESCRIBE")
+        assert client.take(35) == b"\r\nRTSP/1.0 200 OK\ncseq: 1\ncontent-t"
+        client = connect(camera)
+        assert client.ask("DESCRIBE") == 200
+        assert "content-base" not in client.headers
+        assert f"a=control:{client.url}/live\r\n" in client.body
+        client.ask("SETUP", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
+        assert client.headers["transport"] == "RTP/AVP/TCP"
+
+
+def test_media_can_come_before_the_answer_to_play(rtsp, connect, clip) -> None:  # type: ignore[no-untyped-def]
+    """Other cameras say yes first."""
+    with rtsp.Camera(clip(), manners=rtsp.Manners(early_media=True)) as camera:
+        client = connect(camera)
+        client.ask("SETUP", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")
+        client.tell("PLAY")
+        assert client.peek() == b"$"
