@@ -80,7 +80,11 @@ def soak(seconds: float, reconnect_every: float | None, folder: Path) -> dict[st
         "age_ms_first": {"p50": np.percentile(first, 50), "p99": np.percentile(first, 99)},
         "age_ms_last": {"p50": np.percentile(last, 50), "p99": np.percentile(last, 99)},
         "age_p99_ratio": np.percentile(last, 99) / np.percentile(first, 99),
-        "mib": {"warm": warm[0][0], "end": warm[-1][0]},
+        "mib": {
+            "warm": warm[0][0],
+            "end": warm[-1][0],
+            "each": [round(sample[0], 1) for sample in gauges.samples[::20]],
+        },
         "mib_per_minute": np.polyfit(minutes, [sample[0] for sample in warm], 1)[0],
         "threads": sorted({sample[1] for sample in warm}),
         "files": sorted({sample[2] for sample in warm}),

@@ -108,6 +108,7 @@ class VideoSource(Source):
         self._generation = 0
         self._given = 0
         self._until_ns: int | None = None
+        self._is_open = False
         self._is_interrupted = False
         self._needs_ffmpeg = options.client == "ffmpeg"
         self._facts: dict[str, int | str] = {}
@@ -137,13 +138,14 @@ class VideoSource(Source):
         # The address of an HTTP recording may not show that it is one; its length does.
         self._endless = reading is not None
         self._reading = reading or self._open_recording(context)
+        self._is_open = True
         self._generation += 1
 
     def close(self) -> None:
         if self._reading is not None:
             self._counts.update(self._present_counts())
+            self._is_open = False
             self._reading.close()
-            self._reading = None
 
     def describe(self) -> dict[str, int | str]:
         counts = Counter(self._counts)
@@ -186,7 +188,9 @@ class VideoSource(Source):
 
     def _present_counts(self) -> Counter[str]:
         reading = self._reading
-        return Counter(reading.input.statistics()) if isinstance(reading, LiveReading) else Counter()
+        if not self._is_open or not isinstance(reading, LiveReading):
+            return Counter()
+        return Counter(reading.input.statistics())
 
     def _connect(self, clock: Clock) -> LiveInput:
         options = self._options

@@ -83,7 +83,7 @@ class Handshake:
     """
 
     def __init__(self, url: str, settings: ClientSettings, clock: Clock, is_interrupted: Callable[[], bool]) -> None:
-        self._url = url
+        self._url = url.replace(" ", "%20")  # people write it as they see it
         self._settings = settings
         self._clock = clock
         self._is_interrupted = is_interrupted
@@ -113,6 +113,8 @@ class Handshake:
             raise CannotOpen(why) from None
         except ssl.SSLError as error:
             raise CannotOpen(f"TLS failed: {(error.reason or 'unknown').lower().replace('_', ' ')}") from None
+        except ValueError:  # of urllib; its text may show the address
+            raise CannotOpen("its address, or one that it names, makes no sense") from None
         except OSError as error:
             raise CannotOpen((error.strerror or str(error)).lower()) from None
 

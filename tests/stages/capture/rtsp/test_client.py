@@ -192,6 +192,7 @@ def test_an_interrupt_ends_a_read(serve) -> None:  # type: ignore[no-untyped-def
         ({"SETUP": "453 Not Enough Bandwidth\r\n"}, "no bandwidth"),
         ({"PLAY": "455 Method Not Valid in This State\r\n"}, "refuses PLAY: 455"),
         ({"DESCRIBE": "302 Moved\r\nLocation: http://elsewhere/\r\n"}, "http://, which is no RTSP"),
+        ({"DESCRIBE": "302 Moved\r\nLocation: rtsp://[x/\r\n"}, "makes no sense"),
         ({"OPTIONS": "", "DESCRIBE": ""}, "no answer within 300ms"),
     ],
 )  # fmt: skip
@@ -283,6 +284,8 @@ def test_nobody_there_is_said() -> None:
         ("rtsp://no.such.host.invalid/", "name|address|resol"),
         ("rtsp://127.0.0.1:99999/", "the port in its address"),
         ("rtsp:///live", "no host name"),
+        ("rtsp://[::1/live", "makes no sense"),
+        (f"rtsp://127.0.0.1:{port}/my cam", "connection refused"),
     ):
         with pytest.raises(CannotOpen, match=why):
             RtspClient(url, settings(), RealClock(), never)
