@@ -71,7 +71,8 @@ class RtspClient:
         self._ssrc = random.getrandbits(32)
         self._sender_report: tuple[SenderReport, int] | None = None
         self._goodbye = False
-        self._lost: StreamLost | None = None
+        # Not the exception: with its traceback it would keep this connection, and the decoder, in a circle.
+        self._lost: tuple[str, Outage] | None = None
         self._is_closed = False
         self._has_input = True  # media may have come before the response to PLAY
 
@@ -83,7 +84,7 @@ class RtspClient:
         """
         while not self._ready:
             if self._lost is not None:
-                raise self._lost
+                raise StreamLost(*self._lost)
             try:
                 self._do_chores(self._clock.now_ns())
                 self._take_in(has_input=self._has_input or self._wait())
@@ -91,9 +92,11 @@ class RtspClient:
                 if not self._ready:
                     self._check_silence(self._clock.now_ns())
             except ConnectionEnded:
-                self._lost = StreamLost("the camera closed the connection", Outage.ENDED)
+                self._lost = "the camera closed the connection", Outage.ENDED
             except (OSError, ProtocolError) as error:
-                self._lost = error if isinstance(error, StreamLost) else StreamLost(_words(error))
+                self._lost = (
+                    (error.why, error.outage) if isinstance(error, StreamLost) else (_words(error), Outage.ERROR)
+                )
             if self._lost is not None:
                 self._ready += self._assembler.flush()
         return self._ready.popleft()
