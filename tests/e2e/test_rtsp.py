@@ -400,6 +400,18 @@ def test_a_stop_does_not_wait_for_the_camera(rtsp, clip, watch, when: str) -> No
         finished(viewing)
 
 
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_a_camera_that_forgets_its_viewers_is_reminded(rtsp, clip, watch, transport: str) -> None:  # type: ignore[no-untyped-def]
+    """It says for how long it remembers, once; nobody is there for it who says nothing for longer."""
+    manners = rtsp.Manners(session_timeout_s=1, enforces_timeout=True)
+    with rtsp.Camera(clip(), manners=manners) as camera:
+        viewing = watch(camera.url, transport=transport)
+        viewing.wait_fresh(75)
+        report = finished(viewing)
+    assert not any(report.source.losses.values())
+    assert sum(asked[0] == "GET_PARAMETER" for asked in camera.requests) >= 3
+
+
 @pytest.fixture
 def certificate() -> ssl.SSLContext:
     """What a camera needs for TLS, with a certificate that this machine does not trust."""

@@ -159,13 +159,13 @@ class Session:
             return
         identity, *parameters = (part.strip() for part in text.split(";"))
         self._id = identity[:1024] or self._id
-        self.timeout_s = _timeout_s(parameters)
+        self.timeout_s = _timeout_s(parameters) or self.timeout_s  # said once is enough
 
 
-def _timeout_s(parameters: Sequence[str]) -> int:
+def _timeout_s(parameters: Sequence[str]) -> int | None:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         digits = value.strip()
         if name.strip().lower() == "timeout" and digits.isascii() and digits.isdigit() and len(digits) < 6:
             return max(1, int(digits))
-    return _DEFAULT_TIMEOUT_S
+    return None
