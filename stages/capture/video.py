@@ -23,6 +23,7 @@ from stages.capture.rtsp.sdp import UnsupportedMedia
 from stages.capture.rtsp_input import RtspInput
 from stages.capture.targets import Target, TargetKind, parse_target
 from stages.capture.timeline import LiveTimeline, PacedTimeline
+from stages.capture.worker_input import WorkerInput
 from stages.payloads import Packet
 
 log = logging.getLogger("framepace.source")
@@ -206,12 +207,21 @@ class VideoSource(Source):
                     self._target.shown,
                     error,
                 )
-        return FFmpegInput(
+        if self._target.kind is TargetKind.LAVFI:
+            return FFmpegInput(
+                self._target,
+                clock,
+                options={},
+                open_timeout_ns=options.open_timeout,
+                stall_timeout_ns=options.stall_timeout,
+            )
+        return WorkerInput(
             self._target,
             clock,
             options=self._demuxer_options(),
             open_timeout_ns=options.open_timeout,
             stall_timeout_ns=options.stall_timeout,
+            is_interrupted=lambda: self._is_interrupted,
         )
 
     def _connect_rtsp(self, clock: Clock) -> LiveInput:
