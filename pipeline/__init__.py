@@ -7,6 +7,7 @@ From the bottom up; every module imports only modules above it in this list:
     units       durations as people write them
     frame       the counted unit, and the words for what became of it
     stage       the roles that authors fill
+    timings     when things happened, for playing a run again
     registry    finds parts by name
     link        the bounded queue between two threads
     ledger      one fate per frame
@@ -30,6 +31,7 @@ From the bottom up; every module imports only modules above it in this list:
     reporting   the report, from what all parts counted
     run         one execution: threads, stopping, report
     testing     for authors of stages
+    simulation  the live engine's decisions without the waiting
     config      YAML and flags to typed settings and parts
     cli         the command line
 """

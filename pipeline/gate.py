@@ -16,6 +16,7 @@ from pipeline.clock import NS_PER_S, Clock
 from pipeline.errors import LinkClosed, LinkEnded
 from pipeline.estimator import Estimator
 from pipeline.frame import Envelope, Reason
+from pipeline.timings import Event, Timings
 
 _PERIODS = 15
 """Frame periods and lags remembered: half a second at 30 fps."""
@@ -33,6 +34,8 @@ class Gate:
         credit_limit: how many frames may be between admission and the end of detection.
         margin_ns: the publisher's present margin.
         refuse: told of every frame that will not be measured, and why.
+        timings: takes note of what happens.
+        policy: decides about the newest picture.
     """
 
     def __init__(
@@ -46,6 +49,8 @@ class Gate:
         credit_limit: int,
         margin_ns: Callable[[], int],
         refuse: Callable[[int, Reason], None],
+        timings: Timings | None = None,
+        policy: Callable[[Situation, Prediction], Decision] = decide,
     ) -> None:
         self._clock = clock
         self._estimator = estimator
@@ -55,6 +60,8 @@ class Gate:
         self._credit_limit = credit_limit
         self._margin_ns = margin_ns
         self._refuse = refuse
+        self._timings = timings or Timings()
+        self._policy = policy
         self._changed = threading.Condition()  # its lock guards all fields
         self._newest: Envelope | None = None
         self._newest_would_miss = False
@@ -62,6 +69,8 @@ class Gate:
         self._detector_started_ns: int | None = None
         self._captures: deque[int] = deque(maxlen=_PERIODS)
         self._lags: deque[int] = deque(maxlen=_PERIODS)
+        self._period_ns: int | None = None  # of these, the medians
+        self._lag_ns = 0
         self._warm = False
         self._ended = False
         self._closed = False
@@ -74,10 +83,12 @@ class Gate:
         with self._changed:
             if self._closed:
                 raise LinkClosed("gate")
+            self._timings.note(Event.OFFERED, now_ns, envelope.info.frame_id)
             old, reason = self._newest, self._refusal()
             self._newest, self._newest_would_miss = envelope, False
             self._captures.append(envelope.info.captured_ns)
             self._lags.append(now_ns - envelope.info.captured_ns)
+            self._period_ns, self._lag_ns = self._median_period_ns(), sorted(self._lags)[len(self._lags) // 2]
             self.offered += 1
             self.replaced += old is not None
             self._changed.notify_all()
@@ -171,17 +182,19 @@ class Gate:
 
     def _decide(self, envelope: Envelope) -> Decision:
         info = envelope.info
+        now_ns = self._clock.now_ns()
+        self._timings.note(Event.ASKED, now_ns, info.frame_id)
         situation = Situation(
-            now_ns=self._clock.now_ns(),
+            now_ns=now_ns,
             limit_ns=None if info.due_ns is None else info.due_ns - self._margin_ns(),
             captured_ns=info.captured_ns,
             in_flight=len(self._in_flight),
             credit_limit=self._credit_limit,
             detector_started_ns=self._detector_started_ns,
-            period_ns=self._period_ns(),
-            arrival_lag_ns=sorted(self._lags)[len(self._lags) // 2] if self._lags else 0,
+            period_ns=self._period_ns,
+            arrival_lag_ns=self._lag_ns,
         )
-        return decide(situation, self._prediction())
+        return self._policy(situation, self._prediction())
 
     def _prediction(self) -> Prediction:
         estimator = self._estimator
@@ -193,7 +206,7 @@ class Gate:
             run_usual_ns=estimator.usual_ns(self._detector),
         )
 
-    def _period_ns(self) -> int | None:
+    def _median_period_ns(self) -> int | None:
         """Return the median time between captures, None while fewer than two were seen."""
         if len(self._captures) < 2:
             return None

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pipeline.clock import Clock, Flag, thread_cpu_ns
 from pipeline.errors import LinkClosed, LinkEnded, Outage, Undecodable
 from pipeline.estimator import Estimator
-from pipeline.frame import Answer, Envelope, Heartbeat, Reason
+from pipeline.frame import Answer, Envelope, FrameInfo, Heartbeat, Reason
 from pipeline.gate import Gate
 from pipeline.graph import Plan
 from pipeline.intake import Intake, Registered
@@ -28,6 +28,7 @@ from pipeline.publisher import Publisher
 from pipeline.report import Queue
 from pipeline.stage import Decoded, Decoder, Stage
 from pipeline.statistics import StageStatistics, queue_report
+from pipeline.timings import Event, Timings
 from pipeline.worker import Worker
 
 log = logging.getLogger("framepace.live")
@@ -53,6 +54,7 @@ class LiveEngine:
         heartbeat_ns: how often to say that there is no frame to answer.
         hand_over: gives an answer to all sinks; must not wait.
         hand_beat: gives a heartbeat to all sinks; must not wait.
+        timings: takes note of what happens.
     """
 
     def __init__(
@@ -68,11 +70,13 @@ class LiveEngine:
         ledger: Ledger,
         hand_over: Callable[[Answer], None],
         hand_beat: Callable[[Heartbeat], None],
+        timings: Timings | None = None,
     ) -> None:
         assert plan.detector is not None  # the graph check saw to it
         self._plan = plan
         self._clock = clock
         self._keep_pictures = keep_pictures
+        self._timings = timings or Timings()
         self._detector = plan.detector
         names = [name for name, _ in plan.stages]
         place = names.index(plan.detector)
@@ -85,6 +89,7 @@ class LiveEngine:
             heartbeat_ns=heartbeat_ns,
             hand_beat=hand_beat,
             stream_id=stream_id,
+            timings=timings,
         )
         self.intake = Intake(stream_id, limit_ns=limit_ns, register=self._register)
         self.gate = Gate(
@@ -96,6 +101,7 @@ class LiveEngine:
             credit_limit=credit_limit,
             margin_ns=lambda: self.publisher.margin_ns,
             refuse=self.publisher.refuse,
+            timings=timings,
         )
         self._packets: Link[_Packet] = Link(
             "capture -> decode", capacity=_PACKETS, policy=Policy.DROP_NEWEST, clock=clock, on_drop=self._shed
@@ -156,16 +162,26 @@ class LiveEngine:
     # Capture and decode
 
     def _register(self, registered: Registered) -> None:
-        self.publisher.register(registered.info, registered.clock)
+        info = registered.info
+        self._timings.note(Event.CAPTURED, self._clock.now_ns(), info.frame_id, value=info.captured_ns)
+        self.publisher.register(info, registered.clock)
         if registered.withdrawn:
-            self.publisher.refuse(registered.info.frame_id, Reason.SHED)
+            self._shed_frame(info)
         elif registered.undecodable:
-            self.publisher.undecodable(registered.info.frame_id)
+            self._undecodable(info)
 
     def _shed(self, packet: _Packet) -> None:
         info = self.intake.withdraw(packet.ticket)
         if info is not None:
-            self.publisher.refuse(info.frame_id, Reason.SHED)
+            self._shed_frame(info)
+
+    def _shed_frame(self, info: FrameInfo) -> None:
+        self._timings.note(Event.SHED, self._clock.now_ns(), info.frame_id)
+        self.publisher.refuse(info.frame_id, Reason.SHED)
+
+    def _undecodable(self, info: FrameInfo) -> None:
+        self._timings.note(Event.UNDECODABLE, self._clock.now_ns(), info.frame_id)
+        self.publisher.undecodable(info.frame_id)
 
     def _decode(self, decoder: Decoder) -> None:
         statistics = self.statistics["decode"]
@@ -196,7 +212,7 @@ class LiveEngine:
     def _offer(self, decoded: Decoded) -> None:
         emerged = self.intake.emerged(decoded.ticket)
         for lost in emerged.lost:
-            self.publisher.undecodable(lost.frame_id)
+            self._undecodable(lost)
         if emerged.info is None:
             return
         picture = decoded.payload if self._keep_pictures else None
@@ -205,7 +221,8 @@ class LiveEngine:
 
     def _pictures_ended(self) -> None:
         for lost in self.intake.rest():
-            self.publisher.undecodable(lost.frame_id)
+            self._undecodable(lost)
+        self._timings.note(Event.ENDED, self._clock.now_ns())
         self.gate.end()
         self.publisher.drain()
 
@@ -222,6 +239,7 @@ class LiveEngine:
                 if result is None:
                     self.gate.release(envelope.info.frame_id)
                 elif place == len(self._links):
+                    self._timings.note(Event.MEASURED, self._clock.now_ns(), envelope.info.frame_id)
                     self.publisher.measured(envelope.info, result)
                 else:
                     self._links[place].wait_put(Envelope(envelope.info, result))
@@ -236,6 +254,7 @@ class LiveEngine:
             self._cold -= 1
             if self._cold:
                 return
+        self._timings.note(Event.WARMED, self._clock.now_ns())
         self.publisher.warmed()
         self.gate.warmed()
         self.warm.set()
@@ -262,6 +281,7 @@ class LiveEngine:
             log.warning("stage %s failed on frame %d: %s: %s", name, info.frame_id, type(error).__name__, error)
             refused = Reason.FAILED
         run_ns = self._clock.now_ns() - start_ns
+        self._timings.note(Event.RAN, start_ns, info.frame_id, name, run_ns)
         self.estimator.observe(name, run_ns)
         if detecting:
             self.gate.detector_finished(info.frame_id)  # after the estimator knows, since admission looks at once
@@ -272,5 +292,7 @@ class LiveEngine:
             failed=refused is Reason.FAILED,
         )
         if refused is not None:
+            event = Event.FAILED if refused is Reason.FAILED else Event.SKIPPED
+            self._timings.note(event, self._clock.now_ns(), info.frame_id)
             self.publisher.refuse(info.frame_id, refused)
         return result

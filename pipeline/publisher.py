@@ -21,6 +21,7 @@ from pipeline.heartbeat import Pulse
 from pipeline.histogram import Histogram
 from pipeline.ledger import Ledger
 from pipeline.stage import Forecaster
+from pipeline.timings import Event, Timings
 
 log = logging.getLogger("framepace.publisher")
 
@@ -88,6 +89,7 @@ class Publisher:
         heartbeat_ns: how often to say that there is no frame to answer.
         hand_beat: gives a heartbeat to the sinks, as `hand_over` does; None: nobody wants any.
         stream_id: name of the stream.
+        timings: takes note of what happens.
     """
 
     def __init__(
@@ -100,10 +102,12 @@ class Publisher:
         heartbeat_ns: int = NS_PER_S // 2,
         hand_beat: Callable[[Heartbeat], None] | None = None,
         stream_id: str = "",
+        timings: Timings | None = None,
     ) -> None:
         self._clock = clock
         self._stream_id = stream_id
         self._hand_beat = hand_beat
+        self._timings = timings or Timings()
         self._pulse = Pulse(heartbeat_ns, clock.now_ns())
         self._ledger = ledger
         self._hand_over = hand_over
@@ -241,6 +245,11 @@ class Publisher:
                     self._margin.observe(self._clock.now_ns() - start_ns)
             return None
 
+    def alarm_due_ns(self) -> int | None:
+        """Return when the head of the line is answered at the latest, None when the line is empty."""
+        with self._changed:
+            return self._latest_ns(self._line[0]) if self._line else None
+
     def beat_due(self) -> int | None:
         """Give a heartbeat if no frame waits for its answer and one is due; return when to look again."""
         with self._changed:
@@ -256,7 +265,10 @@ class Publisher:
     def woken(self, wake_ns: int) -> None:
         """Learn from a timed wake-up, now, that was asked for at `wake_ns`."""
         with self._changed:
-            self._margin.observe(max(0, self._clock.now_ns() - wake_ns))
+            now_ns = self._clock.now_ns()
+            lateness_ns = max(0, now_ns - wake_ns)
+            self._timings.note(Event.WOKEN, now_ns, value=lateness_ns)
+            self._margin.observe(lateness_ns)
 
     def _wait_until(self, wake_ns: int | None) -> None:
         """Wait for a change or the next deadline."""
@@ -280,6 +292,7 @@ class Publisher:
         now_ns = self._clock.now_ns()
         if now_ns > due_ns:
             self._ledger.settle(frame_id, Fate.MISSED)
+            self._timings.note(Event.ANSWERED, now_ns, frame_id, Fate.MISSED)
             return
         health = self._health.observe(status, reason, now_ns)
         answer = Answer(
@@ -295,7 +308,10 @@ class Publisher:
         )
         self._hand_over(answer)
         self._pulse.answered(now_ns)
-        self._ledger.settle(frame_id, Fate(status), reason, late=self._clock.now_ns() > due_ns)
+        done_ns = self._clock.now_ns()
+        self._ledger.settle(frame_id, Fate(status), reason, late=done_ns > due_ns)
+        text = status if reason is None else f"{status}:{reason}"
+        self._timings.note(Event.ANSWERED, now_ns, frame_id, text, done_ns - now_ns)
         age_ns = now_ns - entry.info.captured_ns
         self.age_all.add(age_ns)
         if status is Status.FRESH:

@@ -5,7 +5,8 @@ Stopping, in this order (2 s at the most, whatever is stuck):
 2. Gate, links and publisher are closed; every thread that waits wakes up.
 3. Threads get WORK_STOP_NS to finish what they are in; one that does not is left behind and named.
 4. Frames still inside are settled as abandoned.
-5. Sinks write what is queued for them and close, within SINK_STOP_NS; then their queues are closed too.
+5. Sinks, and the record of the timings, write what is queued for them and close, within SINK_STOP_NS; then their
+   queues are closed too.
 6. Source, decoder and stages whose threads ended are closed, on a thread of their own, within CLOSE_NS.
 """
 
@@ -16,6 +17,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag, RealClock
 from pipeline.delivery import Delivery
@@ -30,6 +32,7 @@ from pipeline.opening import OpenParts
 from pipeline.report import Report
 from pipeline.reporting import Reporter
 from pipeline.stage import OpenContext, Part
+from pipeline.timings import TimingsFile
 from pipeline.worker import Worker
 
 log = logging.getLogger("framepace.run")
@@ -59,6 +62,8 @@ class RunSettings:
     retry_start: bool = False
     """Live only: wait for a source that cannot be opened at the start."""
     backoff: Backoff = field(default_factory=Backoff)
+    timings: Path | None = None
+    """Live only: file for the record of what happened when."""
 
 
 class Run:
@@ -86,6 +91,7 @@ class Run:
         self._ledger = Ledger()
         self._stopping = Flag(self._clock)
         self._deliveries = [Delivery(name, sink, mode=settings.mode, clock=self._clock) for name, sink in plan.sinks]
+        self._timings = self._make_timings()
         self._engine = self._make_engine()
         context = self._context()
         self._feed = Feed(
@@ -140,11 +146,16 @@ class Run:
             raise RuntimeError("a run can be started once; make another one")
         self._started = True
         self._reporter.started()
+        if self._timings is not None:
+            self._timings.open()
+            self._sink_threads.append(self._thread("timings", self._timings.run))
         try:
             opener = self._parts.open_all(cancelled)
         except BaseException:
             self._stopping.set()  # also a source that is still waited for
             self._parts.close()
+            if self._timings is not None:
+                self._timings.close()
             raise
         if self._stopping.is_set:
             self._workers[opener] = ()
@@ -238,6 +249,7 @@ class Run:
                 ledger=self._ledger,
                 hand_over=self._hand_over,
                 hand_beat=self._hand_beat,
+                timings=self._timings,
             )
         return LosslessEngine(
             self._plan,
@@ -248,6 +260,18 @@ class Run:
             ledger=self._ledger,
             hand_over=self._hand_over,
         )
+
+    def _make_timings(self) -> TimingsFile | None:
+        settings = self._settings
+        if settings.timings is None or settings.mode is not Mode.LIVE:
+            return None
+        told: dict[str, object] = {
+            "deadline_ns": settings.deadline_ns,
+            "credits": settings.credit_limit,
+            "stages": [name for name, _ in self._plan.stages],
+            "detector": self._plan.detector,
+        }
+        return TimingsFile(settings.timings, settings=told, clock=self._clock)
 
     def _context(self) -> OpenContext:
         settings = self._settings
@@ -316,6 +340,8 @@ class Run:
         self._engine.intake.flush()  # what was read and had no id yet was captured, too
         self._ledger.abandon_open()
         self._end_deliveries()
+        if self._timings is not None:
+            self._timings.close()
         self._join(self._sink_threads, SINK_STOP_NS)
         for delivery in self._deliveries:
             delivery.close()

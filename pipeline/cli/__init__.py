@@ -2,11 +2,12 @@
 
 From the bottom up; every module imports only modules above it in this list:
 
-    options  flags to configuration
-    status   the line that is shown during a run
-    summary  the report for people
-    run      `framepace run`
-    check    `framepace check`
-    schema   `framepace schema`
-    app      commands and exit codes
+    options   flags to configuration
+    status    the line that is shown during a run
+    summary   the report for people
+    run       `framepace run`
+    check     `framepace check`
+    simulate  `framepace simulate`
+    schema    `framepace schema`
+    app       commands and exit codes
 """

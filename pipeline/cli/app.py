@@ -83,6 +83,9 @@ def run(
     give_up_after: Annotated[
         str | None, typer.Option(help="End when a live source is away for so long, such as 1m; otherwise never.")
     ] = None,
+    record_timings: Annotated[
+        str | None, typer.Option(help="Live: write what happened when to this file, for framepace simulate.")
+    ] = None,
     quiet: Annotated[bool | None, typer.Option("--quiet", help="Print errors only.")] = None,
 ) -> None:
     """Detect, track, and answer every frame."""
@@ -106,6 +109,7 @@ def run(
         report=report,
         retry_start=retry_start,
         give_up_after=give_up_after,
+        record_timings=record_timings,
         quiet=quiet,
     )
     raise typer.Exit(run_command(flags))
@@ -139,6 +143,52 @@ def check(
         mode="live",
     )
     raise typer.Exit(check_command(flags, duration))
+
+
+@app.command()
+def simulate(
+    config: Annotated[
+        Path | None, typer.Argument(help="YAML file; its deadline, credits and stages are simulated.")
+    ] = None,
+    *,
+    arrivals: Annotated[
+        str, typer.Option(help="30fps, 30fps+jitter:5ms, 30fps+stall:EVERY,LENGTH, poisson:30fps, or recorded timings.")
+    ] = "30fps",
+    service_times: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How long a stage takes: detect=64ms, normal:MEAN,SD, lognormal:MEDIAN,P99, uniform:LOW,HIGH, "
+            "exponential:MEAN, a file with one number of ms a line, or recorded timings. Without a name: the detector."
+        ),
+    ] = None,
+    lateness: Annotated[str, typer.Option(help="How late threads run that are woken; as for --service-times.")] = "0ms",
+    replay: Annotated[
+        Path | None, typer.Option(help="Play recorded timings again and compare the decisions with the recorded ones.")
+    ] = None,
+    deadline: Deadline = None,
+    credits: Annotated[int | None, typer.Option(help="Frames between admission and detection.", min=1, max=8)] = None,  # noqa: A002
+    compare: Annotated[bool, typer.Option("--compare", help="Show other policies beside framepace's.")] = False,
+    duration: Annotated[str, typer.Option(help="Simulated time.")] = "10m",
+    seed: Annotated[int, typer.Option(help="Where chance begins.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Try deadlines, loads and policies on simulated time: the engine's own decisions, without the waiting."""
+    from pipeline.cli.simulate import Wishes, simulate_command
+
+    wishes = Wishes(
+        config=config,
+        arrivals=arrivals,
+        service_times=service_times or [],
+        lateness=lateness,
+        replay=replay,
+        deadline=deadline,
+        credits=credits,
+        compare=compare,
+        duration=duration,
+        seed=seed,
+        as_json=as_json,
+    )
+    raise typer.Exit(simulate_command(wishes))
 
 
 @app.command()

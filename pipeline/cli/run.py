@@ -35,7 +35,10 @@ def run_command(flags: Flags) -> int:
         PipelineError: it could not start.
     """
     config, built = built_from_flags(flags)
-    report_file = _reserve_report(config.report, built.plan)
+    report_file = _reserve("--report", config.report, built.plan)
+    timings_file = _reserve("--record-timings", config.record_timings, built.plan)
+    if report_file is not None and report_file == timings_file:
+        raise ConfigError.one("--record-timings", f"{report_file} is in use by --report")
     console = make_console()
     set_up_logging(console, quiet=config.quiet)
     run, report = execute(built, console, quiet=config.quiet)
@@ -119,21 +122,21 @@ def _quiet_collector() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _reserve_report(path: str | None, plan: Plan) -> Path | None:
-    """Return the report's path; raise ConfigError now if it cannot be written later."""
+def _reserve(flag: str, path: str | None, plan: Plan) -> Path | None:
+    """Return the path of a file beside the sinks; raise ConfigError now if it cannot be written later."""
     if path is None:
         return None
     file = Path(path)
     if file.is_dir():
-        raise ConfigError.one("--report", f"{path} is a directory; give a file")
+        raise ConfigError.one(flag, f"{path} is a directory; give a file")
     parts = [("source", plan.source), *plan.sinks]
     user = next((name for name, part in parts if part.resource == f"file:{file.resolve()}"), None)
     if user is not None:
-        raise ConfigError.one("--report", f"{path} is in use by {user}")
+        raise ConfigError.one(flag, f"{path} is in use by {user}")
     if not file.parent.is_dir():
-        raise ConfigError.one("--report", f"{file.parent} does not exist")
+        raise ConfigError.one(flag, f"{file.parent} does not exist")
     if not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise ConfigError.one("--report", f"{path} cannot be written")
+        raise ConfigError.one(flag, f"{path} cannot be written")
     return file
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -115,6 +116,8 @@ class _Builder:
         sinks = self._sinks()
         decoder = self._decoder(source) if source is not None else None
         mode = self._mode(source)
+        if mode is Mode.LOSSLESS and self._config.record_timings is not None:
+            self._say("$.record_timings", "only a live run has timings; play the file as a camera with --pace pts")
         if self._problems or source is None:
             raise ConfigError(self._problems)
         plan = Graph.chain(source, decoder, stages, sinks).check(mode)
@@ -132,6 +135,7 @@ class _Builder:
             workers=config.engine.workers or cores,
             retry_start=config.retry_start,
             heartbeat_ns=config.engine.heartbeat,
+            timings=None if config.record_timings is None else Path(config.record_timings),
             backoff=Backoff(
                 config.engine.reconnect_first, config.engine.reconnect_most, give_up_ns=config.give_up_after
             ),

@@ -68,4 +68,7 @@ class RunConfig(_Section):
     sinks: list[str | PartConfig] = Field(default_factory=list, description="Where answers go.")
     engine: EngineConfig = Field(default_factory=EngineConfig)
     report: str | None = Field(default=None, description="File for the report, JSON.")
+    record_timings: str | None = Field(
+        default=None, description="Live: file for what happened when, to be played again by `framepace simulate`."
+    )
     quiet: bool = Field(default=False, description="Print errors only.")
