@@ -53,7 +53,7 @@ def parse_arrivals(text: str, duration_ns: int, decode: Draw, random: Random) ->
         path = Path(text)
         if not path.is_file():
             raise ValueError(f"{text!r} is neither a rate nor a file; write {SYNTAX}")
-        return recorded_arrivals(read_recording(path))
+        return _from_the_start(recorded_arrivals(read_recording(path)))
     period_ns = NS_PER_S / float(match[2])
     captures = _by_chance(period_ns, random) if match[1] else _regular(period_ns)
     delays = [_delay(change, random) for change in changes]
@@ -84,6 +84,20 @@ def _delay(text: str, random: Random) -> Delay:
 def _stalled_ns(every_ns: int, length_ns: int, captured_ns: int) -> int:
     """Return how long a packet waits when nothing comes through for a while and then all at once."""
     return max(0, length_ns - captured_ns % every_ns) if captured_ns >= every_ns else 0
+
+
+def _from_the_start(arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
+    """Let the first frame come at 0."""
+    start_ns: int | None = None
+    for arrival in arrivals:
+        start_ns = arrival.registered_ns if start_ns is None else start_ns
+        yield Arrival(
+            arrival.captured_ns - start_ns,
+            arrival.registered_ns - start_ns,
+            None if arrival.ready_ns is None else arrival.ready_ns - start_ns,
+            arrival.lost,
+            arrival.lost_ns - start_ns,
+        )
 
 
 def _regular(period_ns: float) -> Iterator[int]:

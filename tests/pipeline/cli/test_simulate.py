@@ -83,13 +83,13 @@ def test_recorded_timings_are_replayed(tmp_path: Path, capsys: pytest.CaptureFix
     head = {"schema": SCHEMA, "deadline_ns": 10**8, "credits": 1, "stages": ["detect"], "detector": "detect"}
     events = [
         [0, "warmed", -1, "", 0],
-        [1000, "captured", 0, "", 1000],
-        [2000, "offered", 0, "", 0],
-        [3000, "asked", 0, "", 0],
-        [4000, "ran", 0, "detect", 6000],
-        [11000, "measured", 0, "", 0],
-        [12000, "answered", 0, "fresh", 0],
-        [13000, "ended", -1, "", 0],
+        [10**12 + 1000, "captured", 0, "", 10**12],
+        [10**12 + 2000, "offered", 0, "", 0],
+        [10**12 + 3000, "asked", 0, "", 0],
+        [10**12 + 4000, "ran", 0, "detect", 6000],
+        [10**12 + 11000, "measured", 0, "", 0],
+        [10**12 + 12000, "answered", 0, "fresh", 0],
+        [10**12 + 13000, "ended", -1, "", 0],
     ]
     path = tmp_path / "timings.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in [head, *events]))
@@ -99,6 +99,7 @@ def test_recorded_timings_are_replayed(tmp_path: Path, capsys: pytest.CaptureFix
     assert "1 of 1 frames (100.00%)" in capsys.readouterr().out
     (found,) = printed(capsys, arrivals=str(path), service_times=[str(path)])
     assert found["frames"]["fresh"] == 1  # type: ignore[index]
+    assert found["simulated_s"] < 1  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
