@@ -14,6 +14,8 @@ from stages.capture.rtsp.sockets import Connection, Patience
 _AGENT = "framepace"
 _MOST_KEPT_BYTES = 4 << 20
 """Media that arrives before the response to PLAY, or while another response is waited for."""
+_PIECE_BYTES = 128
+"""What keeping a piece takes besides its content, which may be empty."""
 _DEFAULT_TIMEOUT_S = 60
 """RFC 2326 section 12.37."""
 _UNAUTHORIZED = 401
@@ -135,9 +137,10 @@ class Session:
         for message in self._splitter.feed(data):
             match message:
                 case Interleaved(channel, content):
-                    if self._media_bytes + len(content) <= _MOST_KEPT_BYTES:
+                    taken = _PIECE_BYTES + len(content)
+                    if self._media_bytes + taken <= _MOST_KEPT_BYTES:
                         self._media.append(Arrived(channel, content, arrival_ns))
-                        self._media_bytes += len(content)
+                        self._media_bytes += taken
                 case Response():
                     responses.append(message)
                 case Request():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import select
@@ -21,6 +22,7 @@ _UDP_BUFFER_BYTES = 4 << 20
 _UDP_PACKETS = 256
 """Packets taken at once, so that a flood cannot keep the reader from everything else."""
 _PORT_TRIES = 50
+_NO_ROOM = "the camera takes no more requests"
 
 
 class Interrupted(Exception):
@@ -171,8 +173,8 @@ class Connection:
             except (BlockingIOError, ssl.SSLWantWriteError):
                 if patience is None:
                     if len(rest) == len(data):
-                        raise BlockingIOError from None
-                    raise OSError("the camera takes no more requests") from None
+                        raise BlockingIOError(errno.EAGAIN, _NO_ROOM) from None
+                    raise OSError(_NO_ROOM) from None
                 patience.wait_for(self._socket, select.POLLOUT)
 
     def receive(self) -> bytes:
