@@ -36,6 +36,15 @@ class CaptureClock(StrEnum):
     """The time stamps of a recording."""
 
 
+class ProjectTo(StrEnum):
+    """The moment that the boxes of a live answer are true for."""
+
+    CAPTURE = "capture"
+    """The frame was captured: they lie on its picture."""
+    PUBLISH = "publish"
+    """The answer is given: they lie where things will have moved to by then."""
+
+
 class Status(StrEnum):
     """What an answer says about its frame."""
 
@@ -132,6 +141,8 @@ class Answer:
     """Width and height of the source picture, pixels. None while no picture has been seen."""
     picture: object | None
     """The decoded picture, if a sink asked for pictures and there was one."""
+    payload_at_ns: int | None = None
+    """The moment that the payload is true for, if that is not the capture of the frame."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pipeline.clock import Clock, Flag, thread_cpu_ns
 from pipeline.errors import LinkClosed, LinkEnded, Outage, Undecodable
 from pipeline.estimator import Estimator
-from pipeline.frame import Answer, Envelope, FrameInfo, Heartbeat, Reason
+from pipeline.frame import Answer, Envelope, FrameInfo, Heartbeat, ProjectTo, Reason
 from pipeline.gate import Gate
 from pipeline.graph import Plan
 from pipeline.intake import Intake, Registered
@@ -55,6 +55,7 @@ class LiveEngine:
         hand_over: gives an answer to all sinks; must not wait.
         hand_beat: gives a heartbeat to all sinks; must not wait.
         timings: takes note of what happens.
+        project_to: the moment that answers are true for.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class LiveEngine:
         hand_over: Callable[[Answer], None],
         hand_beat: Callable[[Heartbeat], None],
         timings: Timings | None = None,
+        project_to: ProjectTo = ProjectTo.CAPTURE,
     ) -> None:
         assert plan.detector is not None  # the graph check saw to it
         self._plan = plan
@@ -90,6 +92,7 @@ class LiveEngine:
             hand_beat=hand_beat,
             stream_id=stream_id,
             timings=timings,
+            project_to=project_to,
         )
         self.intake = Intake(stream_id, limit_ns=limit_ns, register=self._register)
         self.gate = Gate(

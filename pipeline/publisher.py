@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
 from pipeline.errors import Outage
-from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Heartbeat, Reason, Status
+from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Heartbeat, ProjectTo, Reason, Status
 from pipeline.health import HealthMonitor
 from pipeline.heartbeat import Pulse
 from pipeline.histogram import Histogram
@@ -90,6 +90,7 @@ class Publisher:
         hand_beat: gives a heartbeat to the sinks, as `hand_over` does; None: nobody wants any.
         stream_id: name of the stream.
         timings: takes note of what happens.
+        project_to: the moment that answers are true for.
     """
 
     def __init__(
@@ -103,10 +104,12 @@ class Publisher:
         hand_beat: Callable[[Heartbeat], None] | None = None,
         stream_id: str = "",
         timings: Timings | None = None,
+        project_to: ProjectTo = ProjectTo.CAPTURE,
     ) -> None:
         self._clock = clock
         self._stream_id = stream_id
         self._hand_beat = hand_beat
+        self._project_to = project_to
         self._timings = timings or Timings()
         self._pulse = Pulse(heartbeat_ns, clock.now_ns())
         self._ledger = ledger
@@ -288,7 +291,7 @@ class Publisher:
         if entry.undecodable:
             self._ledger.settle(frame_id, Fate.UNDECODABLE)
             return
-        status, reason, payload = self._judge(entry)
+        status, reason, payload, payload_at_ns = self._judge(entry)
         now_ns = self._clock.now_ns()
         if now_ns > due_ns:
             self._ledger.settle(frame_id, Fate.MISSED)
@@ -305,6 +308,7 @@ class Publisher:
             health=health,
             size=entry.size or self._size,
             picture=entry.picture,
+            payload_at_ns=payload_at_ns,
         )
         self._hand_over(answer)
         self._pulse.answered(now_ns)
@@ -317,21 +321,30 @@ class Publisher:
         if status is Status.FRESH:
             self.age_fresh.add(age_ns)
 
-    def _judge(self, entry: _Entry) -> tuple[Status, Reason | None, object | None]:
-        """Say what is true of a frame now."""
+    def _judge(self, entry: _Entry) -> tuple[Status, Reason | None, object | None, int | None]:
+        """Say what is true of a frame now, and of which moment if that is not its capture."""
         frame_id, at_ns = entry.info.frame_id, entry.info.captured_ns
         reason = entry.reason or (Reason.WARMING if self._warming else Reason.LATE)
         if entry.result is not None:
-            payload = _forecast(entry.result, at_ns)
+            payload, payload_at_ns = self._project(entry.result, at_ns)
             if payload is not None:
-                return Status.FRESH, None, payload
+                return Status.FRESH, None, payload, payload_at_ns
             reason = Reason.FAILED  # a result that has nothing to say of its own frame
         for measured_id, snapshot in reversed(self._snapshots):
             # Capture times may be equal, or go back: neither a later frame nor a later time may be looked at.
             if measured_id < frame_id and snapshot.measured_ns <= at_ns:
-                payload = _forecast(snapshot, at_ns)
-                return (Status.BLIND if payload is None else Status.FORECAST), reason, payload
-        return Status.BLIND, reason, None
+                payload, payload_at_ns = self._project(snapshot, at_ns)
+                return (Status.BLIND if payload is None else Status.FORECAST), reason, payload, payload_at_ns
+        return Status.BLIND, reason, None, None
+
+    def _project(self, snapshot: Forecaster, captured_ns: int) -> tuple[object | None, int | None]:
+        """Return what a snapshot says of now, if that is wanted and possible, else of the capture of a frame."""
+        if self._project_to is ProjectTo.PUBLISH:
+            now_ns = self._clock.now_ns()
+            payload = _forecast(snapshot, now_ns)
+            if payload is not None:
+                return payload, now_ns
+        return _forecast(snapshot, captured_ns), None
 
     def _settle_entry(self, frame_id: int, *, reason: Reason | None = None, result: Forecaster | None = None) -> None:
         entry = self._by_id.get(frame_id)

@@ -23,7 +23,7 @@ from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag, RealClock
 from pipeline.delivery import Delivery
 from pipeline.errors import LinkClosed, StageFailed
 from pipeline.feed import Backoff, Feed
-from pipeline.frame import Answer, Heartbeat, Mode
+from pipeline.frame import Answer, Heartbeat, Mode, ProjectTo
 from pipeline.graph import Plan
 from pipeline.ledger import Ledger
 from pipeline.live import LiveEngine
@@ -62,6 +62,8 @@ class RunSettings:
     retry_start: bool = False
     """Live only: wait for a source that cannot be opened at the start."""
     backoff: Backoff = field(default_factory=Backoff)
+    project_to: ProjectTo = ProjectTo.CAPTURE
+    """Live only: the moment that answers are true for."""
     timings: Path | None = None
     """Live only: file for the record of what happened when."""
 
@@ -250,6 +252,7 @@ class Run:
                 hand_over=self._hand_over,
                 hand_beat=self._hand_beat,
                 timings=self._timings,
+                project_to=settings.project_to,
             )
         return LosslessEngine(
             self._plan,

@@ -83,6 +83,9 @@ def run(
     give_up_after: Annotated[
         str | None, typer.Option(help="End when a live source is away for so long, such as 1m; otherwise never.")
     ] = None,
+    project_to: Annotated[
+        str | None, typer.Option(help="Live: the moment that boxes are true for, capture or publish.")
+    ] = None,
     record_timings: Annotated[
         str | None, typer.Option(help="Live: write what happened when to this file, for framepace simulate.")
     ] = None,
@@ -109,6 +112,7 @@ def run(
         report=report,
         retry_start=retry_start,
         give_up_after=give_up_after,
+        project_to=project_to,
         record_timings=record_timings,
         quiet=quiet,
     )

@@ -33,6 +33,7 @@ class Flags:
     report: str | None = None
     retry_start: bool | None = None
     give_up_after: str | None = None
+    project_to: str | None = None
     record_timings: str | None = None
     quiet: bool | None = None
 
@@ -55,6 +56,7 @@ def raw_from_flags(flags: Flags) -> dict[str, object]:
         "report": flags.report,
         "retry_start": flags.retry_start,
         "give_up_after": flags.give_up_after,
+        "project_to": flags.project_to,
         "record_timings": flags.record_timings,
         "quiet": flags.quiet,
         "sinks": flags.sinks or None,

@@ -135,6 +135,7 @@ class _Builder:
             workers=config.engine.workers or cores,
             retry_start=config.retry_start,
             heartbeat_ns=config.engine.heartbeat,
+            project_to=config.project_to,
             timings=None if config.record_timings is None else Path(config.record_timings),
             backoff=Backoff(
                 config.engine.reconnect_first, config.engine.reconnect_most, give_up_ns=config.give_up_after

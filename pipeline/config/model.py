@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
+from pipeline.frame import ProjectTo
 from pipeline.units import Duration
 
 
@@ -60,6 +61,10 @@ class RunConfig(_Section):
     retry_start: bool = Field(default=False, description="Live: wait for a source that is not there at the start.")
     give_up_after: Annotated[Duration, Field(gt=0)] | None = Field(
         default=None, description="Live: end the run when the source is away for so long; never if absent."
+    )
+    project_to: ProjectTo = Field(
+        default=ProjectTo.CAPTURE,
+        description="Live: boxes lie where things were at `capture`, or where they will have moved to at `publish`.",
     )
     decode: PartConfig | None = Field(default=None, description="The decoder; chosen by the source if absent.")
     stages: list[str | PartConfig] | None = Field(

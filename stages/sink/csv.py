@@ -10,8 +10,8 @@ from stages.sink.files import TextFileSink
 from stages.sink.record import record_from_answer
 
 _FRAME_COLUMNS = (
-    "stream", "frame", "pts_s", "captured_s", "clock", "status", "reason", "due_s", "published_s", "age_ms", "health",
-    "width", "height", "gap",
+    "stream", "frame", "pts_s", "captured_s", "clock", "status", "reason", "due_s", "published_s", "age_ms",
+    "boxes_at_s", "health", "width", "height", "gap",
 )  # fmt: skip
 _TRACK_COLUMNS = ("id", "class_id", "class", "score")
 _CORNERS = ("x1", "y1", "x2", "y2")

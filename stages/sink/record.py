@@ -38,7 +38,7 @@ Corners = Annotated[list[float], Field(min_length=4, max_length=4)]
 
 
 class TrackRecord(_Record):
-    """One object followed over time, at the capture time of the frame."""
+    """One object followed over time, at the capture time of the frame, or at `boxes_at_s`."""
 
     id: int = Field(description="Number of the track; unique in its stream, never used again.")
     class_id: int = Field(description="Class number of the model.")
@@ -76,6 +76,10 @@ class ResultRecord(_Record):
     age_ms: float | None = Field(
         None, json_schema_extra=_left_out, description="From capture to answer, milliseconds. Live only."
     )
+    boxes_at_s: float | None = Field(
+        None, json_schema_extra=_left_out,
+        description="The moment that the boxes are true for. Left out when that is the capture.",
+    )  # fmt: skip
     health: Health | None = Field(
         None, json_schema_extra=_left_out, description="How the run was doing at that moment. Live only."
     )
@@ -157,6 +161,8 @@ def record_from_answer(answer: Answer, *, gap: int = 0) -> dict[str, object]:
         record["due_s"] = _seconds(info.due_ns)
         record["published_s"] = _seconds(answer.published_ns)
         record["age_ms"] = _milliseconds(answer.published_ns - info.captured_ns)
+        if answer.payload_at_ns is not None:
+            record["boxes_at_s"] = _seconds(answer.payload_at_ns)
         record["health"] = answer.health.value
     record["width"] = width
     record["height"] = height

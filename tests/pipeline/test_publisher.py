@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.clock import NS_PER_MS
 from pipeline.errors import Outage
-from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Health, Heartbeat, Reason, Status
+from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Health, Heartbeat, ProjectTo, Reason, Status
 from pipeline.ledger import Ledger
 from pipeline.publisher import Publisher, WakeMargin
 from pipeline.testing import ManualClock, Snapshot, frame_info
@@ -23,7 +23,7 @@ GUARD_S = 30.0
 class Bench:
     """A publisher, and what it published."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, project_to: ProjectTo = ProjectTo.CAPTURE) -> None:
         self.clock = ManualClock()
         self.ledger = Ledger()
         self.answers: list[Answer] = []
@@ -35,6 +35,7 @@ class Bench:
             hand_over=self.answers.append,
             heartbeat_ns=HEARTBEAT_NS,
             hand_beat=self.beats.append,
+            project_to=project_to,
         )
         self.publisher.warmed()
 
@@ -282,6 +283,37 @@ def test_a_result_that_cannot_be_moved_serves_its_own_frame_only() -> None:
         (Status.FRESH, "boxes"),
         (Status.BLIND, None),
     ]
+
+
+def test_answers_may_be_true_for_the_moment_they_are_given() -> None:
+    """Fresh and forecast ones; beyond the horizon they are what they were at the capture, and do not say otherwise."""
+    bench = Bench(project_to=ProjectTo.PUBLISH)
+    first = bench.capture(0)
+    bench.turn_to(20 * NS_PER_MS)
+    bench.measured(first)
+    bench.capture(1)
+    bench.turn_to(90 * NS_PER_MS)
+    bench.publisher.refuse(1, Reason.SUPERSEDED)
+    far = bench.capture(2)
+    bench.publisher.measured(far, Snapshot(far.captured_ns, "near", 10 * NS_PER_MS))
+    bench.capture(3)
+    bench.turn_to(120 * NS_PER_MS)
+    bench.publisher.refuse(3, Reason.SUPERSEDED)
+    assert [(answer.status, answer.payload, answer.payload_at_ns) for answer in bench.answers] == [
+        (Status.FRESH, ("seen in 0", 20 * NS_PER_MS), 20 * NS_PER_MS),
+        (Status.FORECAST, ("seen in 0", 90 * NS_PER_MS), 90 * NS_PER_MS),
+        (Status.FRESH, ("near", 0), None),
+        (Status.BLIND, None, None),
+    ]
+
+
+def test_a_result_that_cannot_be_moved_is_true_for_its_capture() -> None:
+    """Also when answers are wanted for the moment that they are given."""
+    bench = Bench(project_to=ProjectTo.PUBLISH)
+    info = bench.capture(0)
+    bench.turn_to(20 * NS_PER_MS)
+    bench.publisher.measured(info, "boxes")
+    assert [(answer.payload, answer.payload_at_ns) for answer in bench.answers] == [("boxes", None)]
 
 
 def test_the_margin_follows_the_lateness_of_wake_ups() -> None:

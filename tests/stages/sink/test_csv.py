@@ -19,7 +19,7 @@ Make = Callable[..., Answer]
 MakeTracks = Callable[..., Tracks]
 
 _HEADING = (
-    "stream,frame,pts_s,captured_s,clock,status,reason,due_s,published_s,age_ms,health,width,height,gap,"
+    "stream,frame,pts_s,captured_s,clock,status,reason,due_s,published_s,age_ms,boxes_at_s,health,width,height,gap,"
     "track_id,class_id,class,score,x1,y1,x2,y2,vx1,vy1,vx2,vy2,measured_age_ms"
 )
 
@@ -46,7 +46,7 @@ def test_exact_content(tmp_path: Path, make_answer: Make, make_tracks: MakeTrack
             (make_answer(4, tracks=make_tracks([])), 0),
         ],
     )
-    live = "81234.667891,81234.629191,61.3,ok"
+    live = "81234.667891,81234.629191,61.3,,ok"
     assert text.split("\n") == [
         _HEADING,
         f"cam0,0,0.0,81234.567891,pts,blind,late,{live},,,,,,,,,,,,,,,,",
@@ -63,7 +63,10 @@ def test_lossless_leaves_live_columns_empty(tmp_path: Path, make_answer: Make, l
     text = written(tmp_path / "out.csv", lossless_context, [(make_answer(3, live=False), 0)])
     [row] = csv.DictReader(text.splitlines())
     assert list(row) == list(COLUMNS)
-    assert all(row[name] == "" for name in ("captured_s", "due_s", "published_s", "age_ms", "health", "reason", "gap"))
+    assert all(
+        row[name] == ""
+        for name in ("captured_s", "due_s", "published_s", "age_ms", "boxes_at_s", "health", "reason", "gap")
+    )
     assert (row["frame"], row["track_id"], row["measured_age_ms"]) == ("3", "7", "0.0")
 
 

@@ -195,6 +195,15 @@ def test_a_reader_can_move_a_box(make_answer: Make) -> None:
     assert moved == pytest.approx([11.235, 20, 51.235, 99.7])
 
 
+def test_boxes_that_were_moved_say_to_when(make_answer: Make) -> None:
+    """`boxes_at_s` is there exactly when it is not the capture."""
+    answer = make_answer(123)
+    record = record_from_answer(replace(answer, payload_at_ns=answer.published_ns))
+    assert record["boxes_at_s"] == record["published_s"]
+    validate(record)
+    assert "boxes_at_s" not in record_from_answer(answer)
+
+
 def test_a_heartbeat_is_blind_and_of_no_frame() -> None:
     """A reader that looks for the frame number finds null, and one that looks for tracks finds none."""
     heartbeat = Heartbeat("cam0", Outage.SILENT, 5 * NS_PER_S, NS_PER_S // 2, Health.BLIND)
