@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import struct
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -13,9 +16,20 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.clock import NS_PER_MS, NS_PER_S, RealClock
+from pipeline.errors import SourceOpenError, StreamLost
+from stages.capture.live_input import Unit
+from stages.capture.rtsp.handshake import ClientSettings
+from stages.capture.rtsp.sdp import UnsupportedMedia
+from stages.capture.rtsp_input import RtspInput
+from stages.capture.targets import Target, TargetKind
+
 TICKS = 3000
 """90 kHz ticks between two pictures at 30 a second."""
 START_CODE = b"\x00\x00\x00\x01"
+WATCHDOG_NS = 20 * NS_PER_S
+"""Nothing that is watched takes so long."""
+PATIENCE_S = 15
 
 
 def split_nals(annexb: bytes) -> list[bytes]:
@@ -202,3 +216,100 @@ def annexb() -> Callable[[Sequence[bytes]], bytes]:
 def nals_of() -> Callable[[bytes], list[bytes]]:
     """A function that takes an Annex B stream apart."""
     return split_nals
+
+
+class ServedConnection:
+    """What a test's server holds of one viewer; a request is whatever ends with a blank line."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def hear(self, patience_s: float | None = None) -> None:
+        """Wait for a request, for so long at most."""
+        heard = b""
+        self._socket.settimeout(patience_s or PATIENCE_S)
+        with suppress(TimeoutError):
+            while not heard.endswith(b"\r\n\r\n") and (data := self._socket.recv(4096)):
+                heard += data
+        self._socket.settimeout(PATIENCE_S)
+
+    def say(self, data: bytes) -> None:
+        """Send something."""
+        self._socket.sendall(data)
+
+    def stay(self) -> None:
+        """Say nothing more until the viewer leaves."""
+        while self._socket.recv(1 << 16):
+            pass
+
+    def end(self) -> None:
+        """Hang up; what the viewer says is still read, since it would reset the connection."""
+        self._socket.shutdown(socket.SHUT_WR)
+        self.stay()
+
+    def reset(self) -> None:
+        """Drop the connection when the server returns."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the client made of a server."""
+
+    units: tuple[Unit, ...]
+    opened: bool
+    why: str
+    """The stream could not be opened, or was lost."""
+
+
+def view(port: int, open_ns: int, stall_ns: int) -> Outcome:
+    """Open a stream and read it to its end; anything but the client's own errors comes out."""
+    clock = RealClock()
+    end_ns = clock.now_ns() + WATCHDOG_NS
+    settings = ClientSettings("tcp", open_ns, stall_ns, reorder_ns=20 * NS_PER_MS, verify_tls=True)
+    target = Target(TargetKind.RTSP, f"rtsp://user:secret@127.0.0.1:{port}/stream")
+    units: list[Unit] = []
+    try:
+        viewer = RtspInput(
+            target, settings, clock, synchronised_clocks=True, is_interrupted=lambda: clock.now_ns() > end_ns
+        )
+    except (SourceOpenError, UnsupportedMedia) as error:
+        return Outcome((), opened=False, why=str(error))
+    try:
+        while True:
+            units.append(viewer.read())
+    except StreamLost as lost:
+        assert sum(unit.packet is None for unit in units) == viewer.statistics()["rtp_damaged"]
+        return Outcome(tuple(units), opened=True, why=lost.why)
+    finally:
+        viewer.close()
+
+
+@pytest.fixture(scope="module")
+def watch() -> Iterator[Callable[..., Outcome]]:
+    """A function that shows the client a server of given behaviour, with its two bounds in ns, and checks its words."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE_S)
+
+        def serve(behave: Callable[[ServedConnection], None]) -> None:
+            with suppress(OSError):
+                sock, _ = listener.accept()
+                with sock:
+                    behave(ServedConnection(sock))
+
+        def run(behave: Callable[[ServedConnection], None], *, open_ns: int, stall_ns: int) -> Outcome:
+            thread = threading.Thread(target=serve, args=(behave,))
+            thread.start()
+            try:
+                outcome = view(listener.getsockname()[1], open_ns, stall_ns)
+            finally:
+                thread.join(2 * PATIENCE_S)
+            assert not thread.is_alive()
+            assert outcome.why.isprintable()
+            assert not outcome.why.rstrip().endswith(":"), "says where, but not what"
+            assert "secret" not in outcome.why
+            assert "being stopped" not in outcome.why, "only the watchdog ended it"
+            return outcome
+
+        yield run
