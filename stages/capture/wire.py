@@ -1,7 +1,7 @@
 """What travels between the program and the process that reads a camera for it: messages of a header and a body.
 
-A header is numbers of fixed size, a body is a packet's bytes, a text, or JSON. Nothing that a camera sends becomes
-anything but bytes, numbers and strings.
+A header is numbers of fixed size, a body is a packet's bytes or JSON. Nothing that a camera sends becomes anything but
+bytes, numbers and strings.
 
 The process that reads loads this module while a camera waits: it imports little.
 """
@@ -11,17 +11,21 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import av
 
 Json: TypeAlias = dict[str, Any]
+T = TypeVar("T")
 
-MAX_BODY = 64 << 20
+MAX_PACKET = 64 << 20
 """Bytes; 8192 x 4320 pixels of 12 bits, the largest raw picture that a camera may give, are 51 MiB."""
+MAX_JSON = 1 << 20
+"""Bytes; the largest thing that is described is a decoder's parameter sets, which are some 100 bytes mostly."""
 
 _HEADER = struct.Struct("<BBxxIqqqii")
 HEADER_SIZE = _HEADER.size
@@ -42,6 +46,13 @@ _CODEC_NAMES = ("pix_fmt", "profile", "codec_tag")
 _CODEC_RATIOS = ("framerate", "sample_aspect_ratio")
 
 
+class Garbled(Exception):
+    """What came is no message."""
+
+    def __init__(self) -> None:
+        super().__init__("the process that reads it said something that nobody understands")
+
+
 class Kind(IntEnum):
     """What a message says; all but the first come from the process that reads."""
 
@@ -51,12 +62,10 @@ class Kind(IntEnum):
     """The process is there and begins to open."""
     OPENED = 3
     """JSON: what was opened."""
-    REFUSED = 4
-    """Text: why it could not be opened. The last message."""
-    PACKET = 5
+    PACKET = 4
     """A packet; the only kind whose header says more than its kind and size."""
-    LOST = 6
-    """JSON: why nothing more comes. The last message."""
+    LOST = 5
+    """JSON: why nothing comes, or nothing more. The last message."""
 
 
 class Flag(IntFlag):
@@ -95,12 +104,15 @@ class Header:
         """Read a header.
 
         Raises:
-            ValueError: this is none.
+            Garbled: this is none, or says that more follows than may.
         """
-        kind, flags, size, pts, dts, arrival_ns, numerator, denominator = _HEADER.unpack(data)
-        if size > MAX_BODY or denominator <= 0:
-            raise ValueError("not a header")
-        return cls(Kind(kind), size, Flag(flags), pts, dts, arrival_ns, Fraction(numerator, denominator))
+        number, flags, size, pts, dts, arrival_ns, numerator, denominator = _HEADER.unpack(data)
+        if number not in list(Kind) or min(numerator, denominator) <= 0:
+            raise Garbled
+        kind = Kind(number)
+        if size > (MAX_PACKET if kind is Kind.PACKET else MAX_JSON):
+            raise Garbled
+        return cls(kind, size, Flag(flags), pts, dts, arrival_ns, Fraction(numerator, denominator))
 
 
 def write(fd: int, header: Header, body: bytes | memoryview = b"") -> None:
@@ -120,9 +132,28 @@ def write(fd: int, header: Header, body: bytes | memoryview = b"") -> None:
 
 
 def write_json(fd: int, kind: Kind, content: Json) -> None:
-    """Write a message whose body is JSON; errors as of `write`."""
+    """Write a message whose body is JSON.
+
+    Raises:
+        ValueError: it is longer than may be.
+        BrokenPipeError, BlockingIOError: as of `write`.
+    """
     body = json.dumps(content).encode()
+    if len(body) > MAX_JSON:
+        raise ValueError(f"describes itself in more than {MAX_JSON >> 20} MiB")
     write(fd, Header(kind, len(body)), body)
+
+
+def understood(body: bytes, make: Callable[[Json], T]) -> T:
+    """Return what `make` makes of a body that should be JSON.
+
+    Raises:
+        Garbled: nothing can be made of it.
+    """
+    try:
+        return make(json.loads(body))
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise Garbled from error
 
 
 def describe_codec(codec: av.VideoCodecContext) -> Json:
@@ -142,10 +173,15 @@ def describe_codec(codec: av.VideoCodecContext) -> Json:
 
 
 def make_codec(described: Json) -> av.VideoCodecContext:
-    """Return a decoder like the one that was described, not open yet."""
+    """Return a decoder like the one that was described, not open yet.
+
+    Raises:
+        ArithmeticError, AttributeError, LookupError, TypeError, ValueError: this describes none.
+    """
     name: str = described["name"]
     codec = av.CodecContext.create(name, "r")
-    assert isinstance(codec, av.VideoCodecContext)
+    if not isinstance(codec, av.VideoCodecContext):
+        raise TypeError(f"{name} is no video codec")
     codec.extradata = bytes.fromhex(described["extradata"]) or None
     for field in _CODEC_NUMBERS + _CODEC_NAMES:
         if described[field] is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -23,7 +22,7 @@ from stages.capture.demux import VideoPacket
 from stages.capture.live_input import GUESSED_STAMPS, LiveInput, StreamFacts, Unit, stamps_of
 from stages.capture.rtsp.sockets import Interrupted, Patience, TimedOut
 from stages.capture.targets import Target
-from stages.capture.wire import Flag, Header, Json, Kind
+from stages.capture.wire import Flag, Garbled, Header, Json, Kind
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from stages.capture.worker_process import main; main()"
 """Finds its modules where this process does, wherever the working directory is."""
@@ -33,7 +32,7 @@ _START_NS = 5 * NS_PER_S
 """Until the process is there: 0.2 s, many times that on a machine that is starting a fleet of them."""
 _WORDS_NS = 250 * NS_PER_MS
 """On top of the bound for opening, so that FFmpeg, which keeps it mostly, can say what it waited for."""
-_REAP_S = 250 * NS_PER_MS / NS_PER_S
+_REAP_S = 0.25
 """A killed process is gone in a few ms, unless the system itself is stuck in a driver."""
 
 
@@ -99,18 +98,18 @@ class WorkerInput(LiveInput):
                 header, packet = self._receive(self._stall_timeout_ns)
                 if header.kind is Kind.PACKET:
                     return self._unit(header, packet)
-                said = json.loads(bytes(packet))
-                self._lost = StreamLost(said["why"], Outage(said["outage"]))
+                self._lost = wire.understood(bytes(packet), _loss)
             except TimedOut:
                 self._lost = StreamLost("went silent", Outage.SILENT)
             except Interrupted:
                 self._lost = StreamLost("the run is being stopped")
-            except _Died as error:
+            except (_Died, Garbled) as error:
                 self._lost = StreamLost(str(error))
             self.close()
         raise StreamLost(self._lost.why, self._lost.outage)
 
     def close(self) -> None:
+        self._lost = self._lost or StreamLost("it is closed")
         process = self._process
         process.kill()
         for pipe in (process.stdin, process.stdout):
@@ -121,27 +120,31 @@ class WorkerInput(LiveInput):
             process.wait(_REAP_S)
 
     def _open(self, options: dict[str, str]) -> None:
-        """Have the target opened, and learn what it is."""
+        """Have the target opened, and learn what it is.
+
+        Raises:
+            SourceOpenError: it cannot be.
+        """
         no_start = f"the process that reads it did not start within {format_duration(_START_NS)}"
         no_answer = f"no answer within {format_duration(self._open_timeout_ns)}"
         try:
             self._ask(options)
             self._expect(Kind.READY, _START_NS, no_start)
             body = self._expect(Kind.OPENED, self._open_timeout_ns + _WORDS_NS, no_answer)
+            wire.understood(body, self._take)
         except Interrupted:
             raise SourceOpenError(self._target.shown, "the run is being stopped") from None
-        except _Died as error:
+        except (_Died, Garbled) as error:
             raise SourceOpenError(self._target.shown, str(error)) from None
-        self._take(json.loads(body))
 
     def _take(self, opened: Json) -> None:
         rate = opened["rate"]
-        name = opened["format_name"]
+        name = str(opened["format_name"])
         self.codec = wire.make_codec(opened["codec"])
         self.facts = StreamFacts(
             format_name=name,
             rate=None if rate is None else Fraction(*rate),
-            is_finite=opened["is_finite"],
+            is_finite=bool(opened["is_finite"]),
         )
         self._has_stamps = name not in GUESSED_STAMPS
 
@@ -160,7 +163,7 @@ class WorkerInput(LiveInput):
             wire.write_json(requests, Kind.REQUEST, request)
         except BrokenPipeError:
             raise self._death() from None
-        except BlockingIOError:
+        except (BlockingIOError, ValueError):
             raise SourceOpenError(self._target.shown, "its address is too long") from None
 
     def _expect(self, kind: Kind, limit_ns: int, too_late: str) -> bytes:
@@ -168,25 +171,24 @@ class WorkerInput(LiveInput):
 
         Raises:
             SourceOpenError: the target was refused, or nothing came in time.
+            Interrupted, _Died, Garbled: it did not come.
         """
         try:
             header, body = self._receive(limit_ns)
         except TimedOut:
             raise SourceOpenError(self._target.shown, too_late) from None
-        text = bytes(body)
-        if header.kind is Kind.REFUSED:
-            raise SourceOpenError(self._target.shown, text.decode())
         if header.kind is Kind.LOST:
-            raise SourceOpenError(self._target.shown, json.loads(text)["why"])
-        assert header.kind is kind
-        return text
+            raise SourceOpenError(self._target.shown, wire.understood(bytes(body), _loss).why)
+        if header.kind is not kind:
+            raise Garbled
+        return bytes(body)
 
     def _receive(self, limit_ns: int) -> tuple[Header, VideoPacket]:
         """Return the next message, its body as a packet, whatever it is: decoders want memory that is padded.
 
         Raises:
             Interrupted, TimedOut: it did not come.
-            _Died: nothing will.
+            _Died, Garbled: nothing will, or nothing that is understood.
         """
         patience = Patience(self._clock, limit_ns, self._is_interrupted)
         self._fill(memoryview(self._header), patience)
@@ -213,7 +215,7 @@ class WorkerInput(LiveInput):
         code = self._process.returncode
         how = "closed its pipe" if code is None else f"ended with status {code}"
         if code is not None and code < 0:
-            how = f"was ended by {signal.Signals(-code).name}"
+            how = f"was ended by signal {-code} ({signal.strsignal(-code)})"
         return _Died(f"the process that reads it {how}")
 
     def _unit(self, header: Header, packet: VideoPacket) -> Unit:
@@ -224,6 +226,10 @@ class WorkerInput(LiveInput):
         packet.is_corrupt = Flag.CORRUPT in header.flags
         stamps = stamps_of(packet, header.arrival_ns, has_stamps=self._has_stamps, codec=self.codec)
         return Unit(packet, stamps)
+
+
+def _loss(said: Json) -> StreamLost:
+    return StreamLost(str(said["why"]), Outage(said["outage"]))
 
 
 def _start() -> subprocess.Popen[bytes]:

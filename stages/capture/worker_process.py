@@ -29,10 +29,6 @@ _PIPE_BYTES = 1 << 20
 """As much as a pipe may hold without privileges (pipe(7)): fewer turns for raw pictures."""
 
 
-class _CannotHandOn(Exception):
-    """The program could not decode the next packet; the text says why."""
-
-
 def main() -> None:
     """Serve one request, to its end or the program's."""
     output = os.dup(_OUTPUT)
@@ -73,7 +69,7 @@ def _read(size: int) -> bytes:
 
 
 def _end_with_the_program() -> None:
-    """Ask for a signal that ends this process (SIGIO, whose default that is) when the program's end of the pipe closes.
+    """Ask for SIGIO, which ends a process that does not handle it, when the program's end of the standard input closes.
 
     Nothing else would end it while it is stuck in FFmpeg, which never looks at the pipe. The signal of prctl(2) for a
     dead parent will not do: it comes when the thread ends that started this process.
@@ -100,8 +96,7 @@ def _serve(request: Json, target: Target, output: int, clock: Clock) -> None:
             read_timeout_ns=_UNBOUNDED_NS,
         )
     except SourceOpenError as error:
-        why = error.why.encode()
-        wire.write(output, Header(Kind.REFUSED, len(why)), why)
+        _say_lost(output, error.why, Outage.ERROR)
         return
     wire.write_json(output, Kind.OPENED, _facts(container, stream))
     parameters = stream.codec_context.extradata or b""
@@ -114,8 +109,6 @@ def _serve(request: Json, target: Target, output: int, clock: Clock) -> None:
         _say_lost(output, "the stream ended", Outage.ENDED)
     except DemuxFailed as error:
         _say_lost(output, str(error), error.outage)
-    except _CannotHandOn as error:
-        _say_lost(output, str(error), Outage.ERROR)
 
 
 def _facts(container: InputContainer, stream: av.VideoStream) -> Json:
@@ -132,14 +125,14 @@ def _check(packet: VideoPacket, parameters: bytes) -> None:
     """Look whether the program's decoder will understand a packet.
 
     Raises:
-        _CannotHandOn: it will not.
+        DemuxFailed: it will not.
     """
-    if packet.size > wire.MAX_BODY:
-        raise _CannotHandOn(f"sends pictures of more than {wire.MAX_BODY >> 20} MiB")
+    if packet.size > wire.MAX_PACKET:
+        raise DemuxFailed(f"sends pictures of more than {wire.MAX_PACKET >> 20} MiB")
     # PyAV makes no side data from bytes, so parameter sets that come beside the packets (FLV, fragmented MP4) cannot
     # be handed on. Most senders only repeat the same ones; others need a fresh decoder, as a fresh connection gets.
     if packet.has_sidedata("new_extradata") and bytes(packet.get_sidedata("new_extradata")) != parameters:
-        raise _CannotHandOn("the stream has changed its parameters")
+        raise DemuxFailed("the stream has changed its parameters")
 
 
 def _header(packet: VideoPacket, arrival_ns: int) -> Header:
