@@ -1,8 +1,9 @@
 """Predicts how long each stage will take on the next frame.
 
-A prediction is a rolling high percentile of the stage's own recent run times, times one slow-down factor that
-all stages share: when the machine gets slower, the first stage to notice warns for all of them. The shared
-factor follows the idea of ALERT (Wan et al., USENIX ATC 2020), where it is called the global slow-down factor.
+A prediction is a rolling percentile of the stage's own recent run times, times one slow-down factor that all stages
+share: when the machine gets slower, the first stage to notice warns for all of them. The shared factor follows the idea
+of ALERT (Wan et al., USENIX ATC 2020), where it is called the global slow-down factor. The percentile is the median:
+whoever predicts more lets frames go that would have been in time (`benchmarks/admission.py`).
 """
 
 from __future__ import annotations
@@ -45,9 +46,15 @@ class _Window:
 
 
 class Estimator:
-    """Learns run times per stage; safe to use from several threads."""
+    """Learns run times per stage; safe to use from several threads.
 
-    def __init__(self) -> None:
+    Args:
+        predicted_share: share of the recent run times (0 to 1) that a prediction covers on a machine that is not slower
+            than usual.
+    """
+
+    def __init__(self, *, predicted_share: float = _MEDIAN_SHARE) -> None:
+        self._predicted_share = predicted_share
         self._lock = threading.Lock()  # guards all fields
         self._windows: dict[str, _Window] = {}
         self._slowdown = 1.0
@@ -63,10 +70,10 @@ class Estimator:
             window.add(run_ns)
 
     def predict_ns(self, stage: str) -> int:
-        """Return a cautious prediction, nanoseconds; 0 for a stage never seen."""
+        """Return what the next run will probably take, nanoseconds; 0 for a stage never seen."""
         with self._lock:
             window = self._windows.get(stage)
-            return 0 if window is None else round(window.percentile(_HIGH_SHARE) * self._slowdown)
+            return 0 if window is None else round(window.percentile(self._predicted_share) * self._slowdown)
 
     def usual_ns(self, stage: str) -> int:
         """Return the median of the recent run times, nanoseconds; 0 for a stage never seen."""

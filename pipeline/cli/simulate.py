@@ -214,6 +214,7 @@ def _as_data(line: _Line) -> dict[str, object]:
         "balanced": outcome.books.balanced,
         "age_ms": {"fresh": _percentiles(outcome.age_fresh), "all": _percentiles(outcome.age_all)},
         "result_age_ms": _percentiles(outcome.age_results),
+        "basis_age_ms": _percentiles(outcome.age_basis),
         "detector_busy": round(outcome.busy_ns / max(1, outcome.simulated_ns), 4),
         "simulated_s": round(outcome.simulated_ns / NS_PER_S, 3),
         "real_s": round(line.real_ns / NS_PER_S, 3),

@@ -63,6 +63,8 @@ class Outcome:
     age_all: Histogram
     age_results: Histogram
     """From capture to the end of the last stage, of every frame that was measured, in time or not."""
+    age_basis: Histogram
+    """From the capture of the frame that an answer rests on to its publishing."""
     busy_ns: int
     """The detector's run times, all together."""
     simulated_ns: int
@@ -70,12 +72,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """A forecaster that knows nothing but its age."""
+    """A forecaster that knows nothing but when it was measured."""
 
     measured_ns: int
 
     def forecast(self, at_ns: int) -> object | None:
-        return at_ns if at_ns - self.measured_ns <= HORIZON_NS else None
+        return self.measured_ns if at_ns - self.measured_ns <= HORIZON_NS else None
 
 
 class World:
@@ -91,6 +93,7 @@ class World:
         warmed_ns: when the stages are ready.
         ended_ns: when the engine learns that nothing more comes; as soon as the last picture is there, if absent.
         ledger: keeps the books.
+        estimator: predicts the stages.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class World:
         warmed_ns: int = 0,
         ended_ns: int | None = None,
         ledger: Ledger | None = None,
+        estimator: Estimator | None = None,
     ) -> None:
         self.shape = shape
         self._arrivals = arrivals
@@ -113,9 +117,9 @@ class World:
         self._ended_ns = ended_ns
         self.clock = SimulatedClock()
         self._ledger = ledger or Ledger()
-        self.estimator = Estimator()
+        self.estimator = estimator or Estimator()
         self.publisher = Publisher(
-            limit_ns=shape.limit_ns, clock=self.clock, ledger=self._ledger, hand_over=self.hand_over
+            limit_ns=shape.limit_ns, clock=self.clock, ledger=self._ledger, hand_over=self._handed_over
         )
         self.head = make_head(
             Setting(
@@ -138,6 +142,7 @@ class World:
         self._next_ask = (0, 1 << 62)  # number and time; what has another number is out of date
         self._alarm_ns = 1 << 62
         self._age_results = Histogram()
+        self._age_basis = Histogram()
         self._busy_ns = 0
 
     def run(self) -> Outcome:
@@ -155,6 +160,7 @@ class World:
             age_fresh=self.publisher.age_fresh,
             age_all=self.publisher.age_all,
             age_results=self._age_results,
+            age_basis=self._age_basis,
             busy_ns=self._busy_ns,
             simulated_ns=self.clock.current_ns - start_ns,
         )
@@ -288,6 +294,11 @@ class World:
             self.look()
 
     # The publisher's thread
+
+    def _handed_over(self, answer: Answer) -> None:
+        if isinstance(answer.payload, int) and answer.published_ns is not None:
+            self._age_basis.add(answer.published_ns - answer.payload)
+        self.hand_over(answer)
 
     def _set_alarm(self) -> None:
         """Wake the publisher's thread for the head of the line, if that is earlier than it meant to wake up."""
