@@ -223,6 +223,8 @@ def _add_registered_commands() -> None:
     for name, command in sorted(load_commands().items()):
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
+        elif callable(command):
+            app.command(name)(command)
 
 
 def main() -> NoReturn:

@@ -10,9 +10,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from pipeline.clock import Flag
 from pipeline.errors import StageOpenError
 from pipeline.frame import FrameInfo, Mode
 from pipeline.stage import OpenContext, Options, Stage
+from pipeline.units import Duration
 from stages.boxes import clip, image_boxes_from_model
 from stages.detect.facts import FamilyName, Signature, facts_for
 from stages.detect.families import Outputs
@@ -53,6 +55,9 @@ class DetectOptions(Options):
     )
     family: FamilyName | None = Field(default=None, description="How to read the outputs; recognised if absent.")
     names: str | None = Field(default=None, description="File of class names, one a line; the model's own if absent.")
+    delay: Duration = Field(
+        default=0, description="Wait so long in every run, as if the model were slower; to try out."
+    )
     cache: str | None = Field(default=None, description="Folder of pulled models; the user's cache folder if absent.")
 
     @field_validator("classes", mode="before")
@@ -79,6 +84,7 @@ class OnnxDetector(Stage):
         self._options = options
         self._floor = min(LOW_SCORE, options.min_score)
         self._model: _Loaded | None = None
+        self._closing: Flag | None = None
         self._facts: dict[str, str | int | float | None] = {}
 
     def open(self, context: OpenContext) -> None:
@@ -89,6 +95,7 @@ class OnnxDetector(Stage):
         session = open_session(path, provider=options.provider, threads=threads, cores=context.cores)
         model = _Loaded(options, path, session)
         self._model = model
+        self._closing = Flag(context.clock)
         self._facts = {
             "model": options.model,
             "family": model.family.name,
@@ -99,6 +106,8 @@ class OnnxDetector(Stage):
 
     def close(self) -> None:
         self._model = None
+        if self._closing is not None:
+            self._closing.set()
 
     @property
     def input_spec(self) -> InputSpec | None:
@@ -117,6 +126,8 @@ class OnnxDetector(Stage):
         assert isinstance(payload, ModelInput)
         model = self._opened()
         raw = model.read(payload.tensor, self._floor)
+        if self._options.delay and self._closing is not None:
+            self._closing.wait(self._options.delay)
         if not np.isfinite(raw.boxes).all():
             raise ArithmeticError("the model gave boxes that are not numbers")
         chosen = self._keep(raw, model)

@@ -1,0 +1,113 @@
+"""`framepace eval`: how good is what a reader holds in its hands, on this machine?
+
+Part of the command line: it prints.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stages.evaluate.play import Evaluation
+    from stages.evaluate.truth import Truth
+
+
+def eval_clip(
+    clip: Annotated[Path, typer.Argument(help="A labelled clip.")],
+    *,
+    truth: Annotated[Path, typer.Option(help="Its labels: MOTChallenge gt.txt or COCO JSON.")],
+    config: Annotated[Path | None, typer.Option(help="YAML file; its source and sinks do not count.")] = None,
+    class_name: Annotated[str, typer.Option("--class", help="What MOTChallenge labels are.")] = "person",
+    pace: Annotated[str, typer.Option(help="Play at its own rate, pts, or at a number of frames per second.")] = "pts",
+    deadline: Annotated[str | None, typer.Option(help="Capture to answer, such as 100ms.")] = None,
+    model: Annotated[str | None, typer.Option(help="Name or path, and size: yolov3-tiny@608.")] = None,
+    models: Annotated[str | None, typer.Option(help="Compare several, such as yolov3-tiny@320,yolox-nano.")] = None,
+    delay: Annotated[str | None, typer.Option(help="Add so much to every live run of the detector.")] = None,
+    project_to: Annotated[
+        str | None, typer.Option(help="The moment that boxes are true for: capture, publish.")
+    ] = None,
+    runs: Annotated[int, typer.Option(help="Live runs; mean and spread are shown.", min=1, max=100)] = 1,
+    plot: Annotated[Path | None, typer.Option(help="With --models: draw score against age into this PNG.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score what a reader holds at each moment, on a labelled clip."""
+    # With the arrays and the settings, which other commands may do without.
+    from pipeline.config.load import read_yaml
+    from stages.evaluate.play import Case, evaluate
+
+    labels = _read(truth, class_name)
+    settings: dict[str, object] = {} if config is None else dict(read_yaml(config))
+    settings |= {key: value for key, value in (("deadline", deadline), ("project_to", project_to)) if value is not None}
+    if plot is not None and models is None:
+        raise ConfigError.one("--plot", "draws a comparison; give --models as well")
+    if model is not None and models is not None:
+        raise ConfigError.one("--model", "is one, --models are several; give one of the two")
+    wanted = [name.strip() for name in (models or model or "").split(",") if name.strip()] or [""]
+    rows = []
+    for name in wanted:
+        case = Case(clip, settings, pace=_pace(pace), detector_options=_detector(name), delay=delay)
+        rows.append((name or "as configured", evaluate(case, labels, runs=runs)))
+    _show(rows, as_json=as_json, compares=models is not None)
+    if plot is not None:
+        _plot(rows, plot)
+
+
+def _show(rows: list[tuple[str, Evaluation]], *, as_json: bool, compares: bool) -> None:
+    from rich.console import Console
+
+    from stages.evaluate.play import as_data
+    from stages.evaluate.report import pick, print_evaluation, print_frontier
+
+    console = Console(highlight=False)
+    if as_json:
+        models = [{"model": name, **as_data(evaluation)} for name, evaluation in rows]
+        typer.echo(json.dumps({"models": models, "pick": pick(rows)}))
+    elif compares:
+        print_frontier(rows, console)
+    else:
+        print_evaluation(rows[0][1], console)
+
+
+def _plot(rows: list[tuple[str, Evaluation]], path: Path) -> None:
+    from stages.evaluate.report import plot_frontier
+
+    try:
+        plot_frontier(rows, path)
+    except ImportError as error:
+        raise ConfigError.one("--plot", "needs matplotlib: pip install 'framepace[eval]'") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError.one("--plot", f"{path} cannot be written: {error}") from error
+
+
+def _read(path: Path, class_name: str) -> Truth:
+    from stages.evaluate.truth import read_truth
+
+    try:
+        return read_truth(path, class_name)
+    except OSError as error:
+        raise ConfigError.one("--truth", f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError.one("--truth", str(error)) from error
+
+
+def _detector(text: str) -> dict[str, object]:
+    """Return the detector's options from MODEL, MODEL@SIZE or nothing."""
+    if not text:
+        return {}
+    name, at, size = text.rpartition("@")
+    if not at:
+        return {"model": text}
+    return {"model": name, "input_size": int(size) if size.isdecimal() else size}
+
+
+def _pace(text: str) -> str | float:
+    try:
+        return text if text == "pts" else float(text)
+    except ValueError:
+        raise ConfigError.one("--pace", f"{text!r} is not pts or a number of frames per second") from None
