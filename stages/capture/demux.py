@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,6 +167,8 @@ def packets(container: InputContainer, stream: av.VideoStream, target: Target) -
         except (av.error.ExitError, av.error.TimeoutError):
             raise DemuxFailed("went silent", Outage.SILENT) from None
         except (av.error.FFmpegError, OSError) as error:
+            if target.kind is TargetKind.HTTP and error.errno == errno.EIO:  # what FFmpeg makes of a hang-up there
+                raise DemuxFailed("the connection was closed", Outage.ENDED) from None
             raise DemuxFailed(plain(error, target)) from None
 
 

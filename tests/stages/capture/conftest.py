@@ -1,17 +1,23 @@
-"""A clock that never makes a test wait, and a way to read a source to its end."""
+"""A clock that never makes a test wait, cameras, and ways to open and read a source."""
 
 from __future__ import annotations
 
+import os
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
+import psutil
 import pytest
 
-from pipeline.clock import Clock
+from pipeline.clock import NS_PER_S, Clock, RealClock
 from pipeline.frame import Mode
 from pipeline.stage import OpenContext, Sample, Source
+from stages.capture.targets import parse_target
+from stages.capture.worker_input import WorkerInput
 
 
 class JumpingClock(Clock):
@@ -97,3 +103,65 @@ def serve() -> Iterator[Callable[[Callable[[socket.socket], None]], int]]:
         opened.close()
     for thread in threads:
         thread.join(10)
+
+
+def pipes() -> set[str]:
+    """Return the pipes of this process."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the one that the folder was listed with
+            found.add(os.readlink(f"/proc/self/fd/{name}"))
+    return {link for link in found if link.startswith("pipe:")}
+
+
+@pytest.fixture
+def nothing_left(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """After the test there is no process, no zombie, no pipe and no temporary file that was not there before."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    before = pipes()
+    yield
+    assert psutil.Process().children() == []
+    assert pipes() == before
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def open_worker(nothing_left: None) -> Iterator[Callable[..., WorkerInput]]:
+    """A function that has an address read by a process of its own, until the end of the test at the latest."""
+    with ExitStack() as inputs:
+
+        def make(
+            url: str,
+            *,
+            open_timeout_ns: int = 5 * NS_PER_S,
+            stall_timeout_ns: int = 5 * NS_PER_S,
+            is_interrupted: Callable[[], bool] = lambda: False,
+        ) -> WorkerInput:
+            live_input = WorkerInput(
+                parse_target(url),
+                RealClock(),
+                options={},
+                open_timeout_ns=open_timeout_ns,
+                stall_timeout_ns=stall_timeout_ns,
+                is_interrupted=is_interrupted,
+            )
+            inputs.callback(live_input.close)
+            return live_input
+
+        yield make
+
+
+@pytest.fixture
+def silent_camera(serve: Callable[[Callable[[socket.socket], None]], int], make_clip: Callable[..., Path]) -> str:
+    """The address, with a password, of a camera that gives two seconds of video, and then nothing for ever."""
+    video = make_clip("camera.ts", frames=50).read_bytes()
+
+    def behave(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + video)
+        while connection.recv(4096):
+            pass
+
+    return f"http://user:secret@127.0.0.1:{serve(behave)}/camera"
