@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 from live import FPS, StandInOptions, burning, make_clip
+from picture_number import read_number
 from rich.console import Console
-from rtsp_media import read_number
 
 from pipeline.cli.run import execute
 from pipeline.clock import RealClock

@@ -10,11 +10,9 @@ from functools import cache
 
 import av
 import numpy as np
+from picture_number import write_number
 
 CLOCK_RATE = 90_000
-_BITS = 12
-"""Squares of the number at the top of each picture, black or white; the lowest bit first."""
-_STRIP = 16
 
 
 @dataclass(frozen=True)
@@ -83,17 +81,6 @@ def clip_from_file(path: str) -> Clip:
     return Clip(codec, width, height, fps, tuple(pictures), sets)
 
 
-def read_number(grey: np.ndarray) -> int:
-    """Return the number in a picture.
-
-    Args:
-        grey: uint8 (H, W), or (H, W, 3).
-    """
-    strip = grey[:_STRIP, :].reshape(_STRIP, grey.shape[1], -1).mean(axis=(0, 2))
-    edges = np.linspace(0, len(strip), _BITS + 1).round().astype(int)
-    return sum((strip[edges[bit] + 2 : edges[bit + 1] - 2].mean() > 128) << bit for bit in range(_BITS))
-
-
 def kind_of(nal: bytes, codec: str) -> int:
     """Return the NAL unit type."""
     return nal[0] & 31 if codec == "h264" else nal[0] >> 1 & 63
@@ -144,9 +131,7 @@ def _picture(number: int, width: int, height: int) -> np.ndarray:
     wave = np.sin((columns + 3 * number) / 9.0) * np.cos((rows - 2 * number) / 13.0)
     noise = np.random.default_rng(5).integers(-24, 24, (height, width))
     pixels = (128 + 60 * wave + np.roll(noise, 2 * number, axis=1)).clip(0, 255).astype(np.uint8)
-    edges = np.linspace(0, width, _BITS + 1).round().astype(int)
-    for bit in range(_BITS):
-        pixels[:_STRIP, edges[bit] : edges[bit + 1]] = 235 if number >> bit & 1 else 16
+    write_number(pixels, number)
     return pixels
 
 

@@ -15,7 +15,7 @@ import struct
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TextIO
 
 from rtsp_behaviour import Asked, Behaviour, Manners, Sent
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--codec", choices=["h264", "hevc"], default="h264")
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--height", type=int, default=720)
-    parser.add_argument("--fps", type=int, default=30)
+    parser.add_argument("--fps", type=int, help="30, or that of the file")
     parser.add_argument("--gop", type=int, default=30)
     parser.add_argument("--clip", help="serve this file instead of a made-up picture")
     parser.add_argument("--cut-every", type=float, help="drop all connections every so many seconds")
@@ -149,9 +149,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.clip:
         clip = clip_from_file(options.clip)
+        clip = replace(clip, fps=options.fps or clip.fps)
     else:
         size = {"width": options.width, "height": options.height}
-        clip = numbered_clip(options.codec, **size, fps=options.fps, pictures=300, gop=options.gop)
+        clip = numbered_clip(options.codec, **size, fps=options.fps or 30, pictures=300, gop=options.gop)
     with Camera(clip, port=options.port, log=options.log) as camera, suppress(KeyboardInterrupt):
         print(camera.url, flush=True)
         while not threading.Event().wait(options.cut_every):

@@ -160,6 +160,13 @@ def media(rtsp: ModuleType) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def read_number(rtsp: ModuleType) -> Callable[..., int]:
+    """Read the number in a picture."""
+    reader: Callable[..., int] = importlib.import_module("picture_number").read_number
+    return reader
+
+
+@pytest.fixture(scope="session")
 def clip(media: ModuleType) -> Callable[..., Any]:
     """A function that makes a small clip; at 100 pictures a second a test does not wait long."""
 

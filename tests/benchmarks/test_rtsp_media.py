@@ -18,12 +18,12 @@ def decoded(clip) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
-def test_each_picture_shows_its_number(media, codec: str) -> None:  # type: ignore[no-untyped-def]
+def test_each_picture_shows_its_number(media, read_number, codec: str) -> None:  # type: ignore[no-untyped-def]
     """In colour and in grey, after compression, past half the bits."""
     clip = media.numbered_clip(codec, width=192, height=112, pictures=80)
     pictures = decoded(clip)
-    assert [media.read_number(picture) for picture in pictures] == list(range(80))
-    assert media.read_number(pictures[77][..., 1]) == 77
+    assert [read_number(picture) for picture in pictures] == list(range(80))
+    assert read_number(pictures[77][..., 1]) == 77
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
@@ -74,7 +74,7 @@ def test_small_nal_units_can_share_a_payload(media, codec: str, nals: list[bytes
     assert len(media.payloads([*nals, large, *nals], codec, 40, aggregates=True)) == 1 + 3 + 1
 
 
-def test_a_recorded_clip_is_taken_as_it_is(media, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_recorded_clip_is_taken_as_it_is(media, tmp_path, read_number) -> None:  # type: ignore[no-untyped-def]
     """NAL unit by NAL unit."""
     path = str(tmp_path / "clip.mp4")
     made = media.numbered_clip(width=192, height=112, pictures=20, gop=10)
@@ -86,7 +86,7 @@ def test_a_recorded_clip_is_taken_as_it_is(media, tmp_path) -> None:  # type: ig
         container.mux(stream.encode(None))
     clip = media.clip_from_file(path)
     assert (clip.codec, clip.width, clip.height, clip.fps) == ("h264", 192, 112, 30)
-    assert [media.read_number(picture) for picture in decoded(clip)] == list(range(20))
+    assert [read_number(picture) for picture in decoded(clip)] == list(range(20))
     assert [media.kind_of(nal, "h264") for nal in clip.sets] == [7, 8]
 
 

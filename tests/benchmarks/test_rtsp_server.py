@@ -15,7 +15,7 @@ PATIENCE_S = 5.0
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_another_client_plays_it(rtsp, media, clip, codec: str, transport: str) -> None:  # type: ignore[no-untyped-def]
+def test_another_client_plays_it(rtsp, media, clip, read_number, codec: str, transport: str) -> None:  # type: ignore[no-untyped-def]
     """FFmpeg's; picture by picture, none left out."""
     options = {"rtsp_transport": transport, "analyzeduration": "50000", "probesize": "20000"}
     with (
@@ -23,7 +23,7 @@ def test_another_client_plays_it(rtsp, media, clip, codec: str, transport: str) 
         av.open(camera.url, options=options, timeout=(5, 3)) as container,
     ):
         frames = itertools.islice(container.decode(video=0), 40)
-        numbers = [media.read_number(frame.to_ndarray(format="bgr24")) for frame in frames]
+        numbers = [read_number(frame.to_ndarray(format="bgr24")) for frame in frames]
     assert {(b - a) % 60 for a, b in itertools.pairwise(numbers)} == {1}
 
 
@@ -71,11 +71,11 @@ def test_tls_is_spoken_and_cut(rtsp, connect, clip, how: str) -> None:  # type: 
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
-def test_parameter_sets_can_share_a_packet(rtsp, media, clip, codec: str) -> None:  # type: ignore[no-untyped-def]
+def test_parameter_sets_can_share_a_packet(rtsp, media, clip, read_number, codec: str) -> None:  # type: ignore[no-untyped-def]
     """Which another client understands, without having been told of them before."""
     with rtsp.Camera(clip(codec)) as camera:
         camera.behaviour.aggregates = camera.behaviour.in_band_only = True
         with av.open(camera.url, options={"rtsp_transport": "tcp"}, timeout=(5, 3)) as container:
             frames = itertools.islice(container.decode(video=0), 5)
-            numbers = [media.read_number(frame.to_ndarray(format="bgr24")) for frame in frames]
+            numbers = [read_number(frame.to_ndarray(format="bgr24")) for frame in frames]
     assert {(b - a) % 60 for a, b in itertools.pairwise(numbers)} == {1}
