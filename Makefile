@@ -7,7 +7,7 @@ USED := $(VENV)/.set-up
 DEVELOPED := $(VENV)/.set-up-dev
 OUT := demo_output
 
-.PHONY: demo test lint system-packages test-packages clean
+.PHONY: demo test lint system-packages test-packages peer-packages clean
 
 demo: $(USED)
 	@mkdir -p $(OUT)
@@ -36,6 +36,12 @@ test-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends python3 python3-gi gir1.2-gst-rtsp-server-1.0 \
 	    gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+
+# What benchmarks/peers wants for GStreamer as a peer, by the system's own Python.
+peer-packages:
+	apt-get update
+	apt-get install --yes --no-install-recommends python3 python3-venv python3-gi gir1.2-gst-plugins-base-1.0 \
+	    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav
 
 $(USED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
