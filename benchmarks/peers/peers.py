@@ -34,6 +34,11 @@ class Peer:
     environment: Environment
     options: tuple[str, ...] = ()
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is framepace."""
+        return self.environment == OWN
+
 
 PEERS = (
     Peer("cv2 loop", "peer_cv2.py", OPENCV),
@@ -78,7 +83,7 @@ def outcome_of(peer: Peer, task: Task, folder: Path) -> Outcome:
     output.write_text("")
     with _camera(log, task) as url, _burning() if task.burn else contextlib.nullcontext(), errors.open("w") as err:
         start_ns = time.monotonic_ns()
-        if peer.environment == OWN:
+        if peer.is_ours:
             command = ours.command(task, url, output)
         else:
             command = [python, str(HERE / peer.script), "--url", url, "--output", str(output), *peer.options]
@@ -87,7 +92,7 @@ def outcome_of(peer: Peer, task: Task, folder: Path) -> Outcome:
         code, usage = _finish(subprocess.Popen(command, env=_environment(), stdout=err, stderr=err), task.seconds)
         wall_s = (time.monotonic_ns() - start_ns) / 1e9
     sent = read_sent(log)
-    answers, told = ours.read(output, sent) if peer.environment == OWN else read_answers(output)
+    answers, told = ours.read(output, sent) if peer.is_ours else read_answers(output)
     lines = errors.read_text(errors="replace").strip().splitlines()
     return Outcome(
         answers=answers,
