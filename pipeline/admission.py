@@ -7,7 +7,8 @@ The rule, with `pre`, `run` and `post` the predicted times before, in and after 
 2. If the frame can still be fresh, it is admitted.
 3. If it cannot, and working on it would also spoil the next frame, and the next one would be fresh if we
    waited for it, we wait (the shrinking-tail rule of Li et al., Towards Streaming Perception, ECCV 2020).
-4. Otherwise it is admitted although it will be late: the measurement feeds the tracker.
+4. Otherwise it is admitted although it will be late: the measurement feeds the tracker. If even a short run would be
+   too long, nobody need wait for it: the frame can be answered at once.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Prediction:
     pre_usual_ns: int
     run_usual_ns: int
     """The detector's median: for the question when it will be free, where caution would mean idling."""
+    run_least_ns: int = 0
+    """What nearly every run of the detector takes at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,9 @@ class Situation:
 @dataclass(frozen=True, slots=True)
 class Admit:
     """Take the candidate now."""
+
+    hopeless: bool = False
+    """Whether its result cannot be in time, so that nobody need wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +104,32 @@ def decide(situation: Situation, prediction: Prediction) -> Decision:
 
 def _take_or_wait_for_next(situation: Situation, prediction: Prediction, free_ns: int) -> Decision:
     """Apply rules 2 to 4, for a candidate that could start now."""
-    if situation.limit_ns is None or situation.period_ns is None:
+    if situation.limit_ns is None:
         return Admit()
     busy_until_ns = max(situation.now_ns + prediction.pre_ns, free_ns) + prediction.run_ns
     if busy_until_ns + prediction.post_ns <= situation.limit_ns:
         return Admit()
+    late = Admit(hopeless=_earliest_ns(situation, prediction) > situation.limit_ns)
+    if situation.period_ns is None:
+        return late
     budget_ns = situation.limit_ns - situation.captured_ns
     next_captured_ns = situation.captured_ns + situation.period_ns
     next_ready_ns = next_captured_ns + situation.arrival_lag_ns
     next_limit_ns = next_captured_ns + budget_ns
     patience_ns = situation.captured_ns + situation.arrival_lag_ns + round(_PATIENCE * situation.period_ns)
     if situation.now_ns >= patience_ns:
-        return Admit()
+        return late
     after_waiting_ns = max(next_ready_ns, situation.now_ns) + prediction.pre_ns
     fresh_if_waiting = max(after_waiting_ns, free_ns) + prediction.run_ns + prediction.post_ns <= next_limit_ns
     fresh_if_taken = max(after_waiting_ns, busy_until_ns) + prediction.run_ns + prediction.post_ns <= next_limit_ns
     if fresh_if_waiting and not fresh_if_taken:
         return PreferNext(patience_ns)
-    return Admit()
+    return late
+
+
+def _earliest_ns(situation: Situation, prediction: Prediction) -> int:
+    """Return when the detector can be done with the candidate at the earliest, if it starts on its way now."""
+    start_ns = situation.now_ns
+    if situation.detector_started_ns is not None:
+        start_ns = max(start_ns, situation.detector_started_ns + prediction.run_least_ns)
+    return start_ns + prediction.run_least_ns

@@ -16,6 +16,9 @@ _WINDOW = 64
 """Run times remembered per stage: two seconds at 30 fps, so that a change of load is learnt in that time."""
 _HIGH_SHARE = 0.9
 _MEDIAN_SHARE = 0.5
+_LEAST_SHARE = 0.05
+_LEAST_KNOWN = 8
+"""Before so many runs nothing is said of how short one can be."""
 _SLOWDOWN_GAIN = 0.2
 """Weight of the newest ratio: half of a step is followed after three observations."""
 _SLOWDOWN_LIMIT = 4.0
@@ -38,6 +41,9 @@ class _Window:
             del self._by_size[bisect_left(self._by_size, oldest)]
         self._by_age.append(run_ns)
         insort(self._by_size, run_ns)
+
+    def __len__(self) -> int:
+        return len(self._by_size)
 
     def percentile(self, share: float) -> int:
         if not self._by_size:
@@ -80,6 +86,12 @@ class Estimator:
         with self._lock:
             window = self._windows.get(stage)
             return 0 if window is None else window.percentile(_MEDIAN_SHARE)
+
+    def least_ns(self, stage: str) -> int:
+        """Return what nearly every run takes at least, nanoseconds; 0 for a stage of which too little was seen."""
+        with self._lock:
+            window = self._windows.get(stage)
+            return 0 if window is None or len(window) < _LEAST_KNOWN else window.percentile(_LEAST_SHARE)
 
     @property
     def slowdown(self) -> float:

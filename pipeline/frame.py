@@ -76,7 +76,7 @@ class Reason(StrEnum):
     SUPERSEDED = "superseded"
     """A newer frame took the detector."""
     WOULD_MISS = "would_miss"
-    """Refused by prediction, in favour of the next frame."""
+    """By prediction it cannot be in time: the next frame is preferred, or it is measured for the tracks' sake only."""
     LATE = "late"
     """Its result was not ready by the deadline."""
     FAILED = "failed"

@@ -33,7 +33,7 @@ class Gate:
         after: names of the stages after it.
         credit_limit: how many frames may be between admission and the end of detection.
         margin_ns: the publisher's present margin.
-        refuse: told of every frame that will not be measured, and why.
+        refuse: told of every frame that will not be measured, or not in time, and why.
         timings: takes note of what happens.
         policy: decides about the newest picture.
     """
@@ -138,13 +138,14 @@ class Gate:
             LinkEnded: no more will come and the last one was taken.
             LinkClosed: the gate was closed.
         """
-        with self._changed:
-            while True:
-                taken, wake_ns = self.try_take()
-                if taken is not None:
-                    return taken
-                timeout_ns = NS_PER_S if wake_ns is None else min(NS_PER_S, wake_ns - self._clock.now_ns())
-                self._clock.wait(self._changed, timeout_ns)
+        while True:
+            with self._changed:
+                taken, hopeless, wake_ns = self._look()
+                if taken is None:
+                    timeout_ns = NS_PER_S if wake_ns is None else min(NS_PER_S, wake_ns - self._clock.now_ns())
+                    self._clock.wait(self._changed, timeout_ns)
+            if taken is not None:
+                return self._passed(taken, hopeless=hopeless)
 
     def try_take(self) -> tuple[Envelope | None, int | None]:
         """Take the newest picture if admission lets it pass now.
@@ -153,26 +154,39 @@ class Gate:
             The picture or None, and when to ask again; None: when something changes.
         """
         with self._changed:
-            if self._closed:
-                raise LinkClosed("gate")
-            if self._newest is None:
-                if self._ended:
-                    raise LinkEnded("gate")
-                return None, None
-            if not self._warm:
-                return None, None
-            decision = self._decide(self._newest)
-            if isinstance(decision, Admit):
-                return self._admit(self._newest), None
-            if isinstance(decision, PreferNext):
-                if self._ended:
-                    return self._admit(self._newest), None
-                self._newest_would_miss = True
-            return None, decision.at_ns
+            taken, hopeless, wake_ns = self._look()
+        return (None if taken is None else self._passed(taken, hopeless=hopeless)), wake_ns
 
-    def _admit(self, envelope: Envelope) -> Envelope:
-        self._newest = None
-        self._in_flight.add(envelope.info.frame_id)
+    def _look(self) -> tuple[Envelope | None, bool, int | None]:
+        """Take the newest picture if it may pass.
+
+        Returns:
+            It or None, whether its result cannot be in time, and when to ask again.
+        """
+        if self._closed:
+            raise LinkClosed("gate")
+        if self._newest is None:
+            if self._ended:
+                raise LinkEnded("gate")
+            return None, False, None
+        if not self._warm:
+            return None, False, None
+        decision = self._decide(self._newest)
+        if isinstance(decision, PreferNext):
+            if not self._ended:
+                self._newest_would_miss = True
+                return None, False, decision.at_ns
+            decision = Admit()
+        if isinstance(decision, Admit):
+            taken, self._newest = self._newest, None
+            self._in_flight.add(taken.info.frame_id)
+            return taken, decision.hopeless, None
+        return None, False, decision.at_ns
+
+    def _passed(self, envelope: Envelope, *, hopeless: bool) -> Envelope:
+        """Have a frame answered at once whose result cannot be in time; it goes on to the detector all the same."""
+        if hopeless:
+            self._refuse(envelope.info.frame_id, Reason.WOULD_MISS)
         return envelope
 
     def _refusal(self) -> Reason:
@@ -204,6 +218,7 @@ class Gate:
             post_ns=sum(estimator.predict_ns(name) for name in self._after),
             pre_usual_ns=sum(estimator.usual_ns(name) for name in self._before),
             run_usual_ns=estimator.usual_ns(self._detector),
+            run_least_ns=estimator.least_ns(self._detector),
         )
 
     def _median_period_ns(self) -> int | None:

@@ -47,6 +47,12 @@ SLOW = replace(USUAL, run_ns=64, run_usual_ns=64)
         (replace(IDLE, now_ns=1050, limit_ns=1070), SLOW, Admit()),
         # Late itself, but the next would be fresh even after it: nothing is lost by taking it.
         (replace(IDLE, now_ns=1060, limit_ns=1070, period_ns=100), replace(SLOW, run_ns=20), Admit()),
+        # Late even if the run is as short as runs are: done at 1000 + 55 at the earliest, 1060 if it were 60.
+        (replace(IDLE, limit_ns=1050), replace(SLOW, run_least_ns=55), Admit(hopeless=True)),
+        (replace(IDLE, limit_ns=1060), replace(SLOW, run_least_ns=60), Admit()),
+        # The job before it ends at 990 + 18 at the earliest, and its own takes 18: done at 1026.
+        (replace(BUSY, now_ns=1006, limit_ns=1025), replace(USUAL, run_least_ns=18), Admit(hopeless=True)),
+        (replace(BUSY, now_ns=1006, limit_ns=1026), replace(USUAL, run_least_ns=18), Admit()),
     ],
 )
 def test_the_rule(situation: Situation, prediction: Prediction, decision: Decision) -> None:

@@ -157,6 +157,27 @@ def test_a_picture_that_would_miss_is_taken_when_the_next_does_not_come() -> Non
     assert bench.take() is None
     bench.clock.advance(1)
     assert bench.take() == 2
+    assert bench.refused == [(2, Reason.WOULD_MISS)], "it is measured, but nobody waits for that"
+
+
+def test_a_picture_whose_result_cannot_be_in_time_is_answered_when_it_is_taken() -> None:
+    """And only such a one: a run that may be short enough is waited for."""
+    for run_ms, answered in ((120, [(1, Reason.WOULD_MISS)]), (80, [])):
+        bench = Bench()
+        for _ in range(20):
+            bench.estimator.observe("detect", run_ms * NS_PER_MS)
+        bench.offer(1)
+        assert bench.take() == 1
+        assert bench.refused == answered
+
+
+def test_little_is_not_taken_for_knowledge() -> None:
+    """A few long runs at the start do not mean that the next one is."""
+    bench = Bench()
+    for _ in range(5):
+        bench.estimator.observe("detect", 120 * NS_PER_MS)
+    bench.offer(1)
+    assert bench.take() == 1
     assert bench.refused == []
 
 
