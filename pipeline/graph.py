@@ -31,6 +31,12 @@ class Plan:
         """Name of the detector stage."""
         return next((name for name, stage in self.stages if stage.detector), None)
 
+    @property
+    def watching(self) -> tuple[tuple[str, Stage], ...]:
+        """The stages that want to see every picture, if pictures are of the class that they take."""
+        pictures = (self.decoder or self.source).produces
+        return tuple((n, stage) for n, stage in self.stages if stage.watches and issubclass(pictures, stage.watches))
+
 
 class Graph:
     """Nodes and links; nothing runs until a Plan made from it is given to a Run."""

@@ -1,7 +1,8 @@
 """The live engine of one stream: every captured frame gets one answer by its deadline.
 
     capture -> [decode] -> gate -> stage -> detector -> stage -> publisher
-                           newest    one thread each              timer
+                |          newest    one thread each              timer
+                `-> watching stages: every picture, admitted or not
 
 This module wires the parts; each worker is run on a thread of its own by the Run.
 """
@@ -35,12 +36,24 @@ log = logging.getLogger("framepace.live")
 
 _PACKETS = 64
 """Packets that a slow decoder may lag behind (about two seconds) before new ones are shed."""
+_WATCHED = 2
+"""Pictures that a watching stage may lag behind; the oldest is left out then."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Packet:
     ticket: int
     payload: object
+
+
+@dataclass(slots=True)
+class _Watcher:
+    """A stage that sees every picture."""
+
+    name: str
+    stage: Stage
+    link: Link[Envelope]
+    failed: bool = False
 
 
 class LiveEngine:
@@ -113,6 +126,14 @@ class LiveEngine:
             Link(f"{before} -> {after}", capacity=credit_limit, policy=Policy.BLOCK, clock=clock)
             for before, after in itertools.pairwise(names)
         ]
+        self._watchers = [
+            _Watcher(
+                name,
+                stage,
+                Link(f"pictures -> {name}", capacity=_WATCHED, policy=Policy.DROP_OLDEST, clock=clock),
+            )
+            for name, stage in plan.watching
+        ]
         self.statistics = {name: StageStatistics() for name in (["decode"] if plan.decoder else []) + names}
         self._cold = len(plan.stages)
         self._cold_lock = threading.Lock()
@@ -145,13 +166,16 @@ class LiveEngine:
             workers.append(Worker("decode", functools.partial(self._decode, decoder), (decoder,)))
         for place, (name, stage) in enumerate(self._plan.stages):
             workers.append(Worker(name, functools.partial(self._work, place, name, stage), (stage,)))
+        for watcher in self._watchers:
+            work = functools.partial(self._watch, watcher)
+            workers.append(Worker(f"{watcher.name} watch", work, (watcher.stage,)))
         return workers
 
     def close(self) -> None:
         """Stop everything at once; what is inside stays open in the ledger."""
         self.gate.close()
         self._packets.close()
-        for link in self._links:
+        for link in self._all_links():
             link.close()
         self.publisher.stop()
 
@@ -160,7 +184,10 @@ class LiveEngine:
         queues = {"newest picture": Queue(capacity=1, peak=min(1, self.gate.offered), dropped=self.gate.replaced)}
         if self._plan.decoder is not None:
             queues[self._packets.name] = queue_report(self._packets.statistics())
-        return queues | {link.name: queue_report(link.statistics()) for link in self._links}
+        return queues | {link.name: queue_report(link.statistics()) for link in self._all_links()}
+
+    def _all_links(self) -> list[Link[Envelope]]:
+        return [*self._links, *(watcher.link for watcher in self._watchers)]
 
     # Capture and decode
 
@@ -220,16 +247,34 @@ class LiveEngine:
             return
         picture = decoded.payload if self._keep_pictures else None
         self.publisher.decoded(emerged.info.frame_id, size=decoded.size, picture=picture)
-        self.gate.offer(Envelope(emerged.info, decoded.payload))
+        envelope = Envelope(emerged.info, decoded.payload)
+        self.gate.offer(envelope)
+        for watcher in self._watchers:
+            if not watcher.failed and watcher.stage.would_watch(envelope.info):
+                watcher.link.wait_put(envelope)
 
     def _pictures_ended(self) -> None:
         for lost in self.intake.rest():
             self._undecodable(lost)
         self._timings.note(Event.ENDED, self._clock.now_ns())
         self.gate.end()
+        for watcher in self._watchers:
+            watcher.link.end()
         self.publisher.drain()
 
     # Stages
+
+    def _watch(self, watcher: _Watcher) -> None:
+        """Show a stage the pictures, on a thread of its own, until the end or the stop."""
+        try:
+            while True:
+                envelope, _ = watcher.link.wait_get()
+                watcher.stage.watch(envelope.payload, envelope.info)
+        except (LinkEnded, LinkClosed):
+            return
+        except Exception as error:  # what it would have learnt is missing, no more: the run goes on
+            watcher.failed = True
+            log.warning("stage %s is shown no more pictures: %s: %s", watcher.name, type(error).__name__, error)
 
     def _work(self, place: int, name: str, stage: Stage) -> None:
         """Do one stage's work, on its own thread, until the end or the stop."""

@@ -167,6 +167,8 @@ class Stage(Part):
     """Whether frames may be processed by several threads at once, in any order (lossless mode does so)."""
     detector: ClassVar[bool] = False
     """Whether this is the slow step that admission is about. Exactly one stage of a live graph is."""
+    watches: ClassVar[type | None] = None
+    """The class of the pictures that watch() takes; None: it has no use for those that are not admitted."""
 
     @property
     def input_spec(self) -> object | None:
@@ -179,6 +181,19 @@ class Stage(Part):
     def describe(self) -> dict[str, str | int | float | None]:
         """Return facts for the report (model, provider in use, ...), valid after open, and still after close."""
         return {}
+
+    def would_watch(self, info: FrameInfo) -> bool:
+        """Return whether watch() has a use for the picture of this frame; asked of every frame, so answer at once."""
+        return True
+
+    def watch(self, payload: object, info: FrameInfo) -> None:
+        """See a decoded picture, whether or not it is admitted; live only, on a thread of its own, in order.
+
+        Pictures that it is too slow for are left out.
+
+        Raises:
+            Exception: it is logged, and the stage is shown no more.
+        """
 
     @abstractmethod
     def process(self, payload: object, info: FrameInfo) -> object | None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import av
+import cv2
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
+from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
@@ -86,6 +87,22 @@ class Picture:
         if self.rotation_deg:
             pixels = np.rot90(pixels, k=-self.rotation_deg // 90)
         return np.ascontiguousarray(pixels)
+
+    def grey(self, width: int, height: int) -> ByteArray:
+        """Return the upright picture in grey and in another size, uint8 (height, width); made anew each time."""
+        if self.rotation_deg in (90, 270):
+            width, height = height, width
+        if self.array is not None:
+            small = cv2.resize(
+                cv2.cvtColor(self.array, cv2.COLOR_BGR2GRAY), (width, height), interpolation=cv2.INTER_AREA
+            )
+        else:
+            assert self.video is not None
+            frame = VideoReformatter().reformat(
+                self.video, width, height, "gray", interpolation=Interpolation.AREA, threads=1
+            )
+            small = frame.to_ndarray()
+        return np.ascontiguousarray(np.rot90(small, k=-self.rotation_deg // 90), dtype=np.uint8)
 
     def _converted(self) -> ByteArray:
         assert self.video is not None

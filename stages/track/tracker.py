@@ -17,9 +17,10 @@ from pipeline.frame import FrameInfo
 from pipeline.stage import Forecaster, Options, Stage
 from pipeline.units import Duration
 from stages.boxes import BoxArray, xyxy_from_cxcywh
-from stages.payloads import Detections
+from stages.payloads import Detections, Picture
 from stages.track import kalman
 from stages.track.association import IndexArray, paired, similarity_matrix
+from stages.track.follow import Follower
 from stages.track.kalman import DoubleArray
 from stages.track.population import Population, born, nobody
 from stages.track.snapshot import Snapshot
@@ -47,6 +48,8 @@ class TrackerOptions(Options):
     """How long after a measured frame a forecast is still said."""
     max_lost: Duration = 3_000_000_000
     """How long a track that is not measured is kept, unseen, to be found again under its id."""
+    follow: bool = True
+    """Whether forecasts follow what is seen in the pictures since (live); else they go by velocity alone."""
 
 
 class Tracker(Stage):
@@ -62,6 +65,7 @@ class Tracker(Stage):
     """
 
     accepts = Detections
+    watches = Picture
     produces = Forecaster
     options_type = TrackerOptions
 
@@ -70,6 +74,16 @@ class Tracker(Stage):
         self._tracks = nobody()
         self._next_id = 1
         self._last_ns: int | None = None
+        self._follower = Follower(options.horizon) if options.follow else None
+
+    def would_watch(self, info: FrameInfo) -> bool:
+        return self._follower is not None and self._follower.is_asked(info.captured_ns)
+
+    def watch(self, payload: object, info: FrameInfo) -> None:
+        """See a picture, whether or not it will be measured."""
+        assert isinstance(payload, Picture)
+        if self._follower is not None:
+            self._follower.see(payload, info.captured_ns)
 
     def process(self, payload: object, info: FrameInfo) -> Snapshot:
         """Associate the detections of one frame and return what is known after it.
@@ -89,6 +103,7 @@ class Tracker(Stage):
             horizon_ns=self._options.horizon,
             class_names=payload.class_names,
             image_size=payload.image_size,
+            follower=self._follower,
         )
 
     def _step(self, detections: Detections, at_ns: int) -> Population:

@@ -1,0 +1,118 @@
+"""Sees every picture, and says where boxes have gone since an earlier one.
+
+Between two results of the detector pictures keep coming. Dense optical flow from each to the next (DIS, Kroeger et al.,
+ECCV 2016, at its fastest setting) carries boxes along with what is seen in them, where their velocity could only carry
+them straight on. It costs 2 to 4 ms a picture on one core, so pictures are looked at only while somebody asks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.clock import NS_PER_S
+from stages.boxes import BoxArray
+from stages.payloads import ByteArray, FloatArray, Picture
+
+MOST_PX = 384
+"""Longer side of the pictures that are compared. At 192 px the forecasts of small walkers gain nothing."""
+IDLE_NS = 2 * NS_PER_S
+"""When nobody has asked for so long, pictures are of no use."""
+_NEVER_NS = -(1 << 62)
+_ACROSS = np.linspace(0.3, 0.7, 5)
+_DOWN = np.linspace(0.15, 0.75, 7)
+_POINTS = np.stack(np.meshgrid(_ACROSS, _DOWN), axis=-1).reshape(-1, 2)
+"""Where in a box the flow is read, as shares of its sides: inside, so that most points lie on the object. The median of
+them is not disturbed by those that do not."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    at_ns: int
+    size: tuple[int, int]
+    grey: ByteArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """From one picture to the next."""
+
+    from_ns: int
+    to_ns: int
+    flow: FloatArray
+    """(H, W, 2) where each pixel of the small picture went, x and y, pixels of the small picture."""
+    scale: tuple[float, float]
+    """Source-picture pixels for one of the small picture, x and y."""
+
+
+class Follower:
+    """Remembers how pictures moved; one thread tells it, any may ask.
+
+    Args:
+        memory_ns: how long a step between two pictures is kept.
+    """
+
+    def __init__(self, memory_ns: int) -> None:
+        self._memory_ns = memory_ns
+        self._compare = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._before: _Seen | None = None
+        self._steps: tuple[_Step, ...] = ()  # replaced as a whole, since other threads read it; without gaps
+        self._asked_ns = _NEVER_NS
+
+    def is_asked(self, at_ns: int) -> bool:
+        """Return whether somebody asked of late, so that the picture of this capture time is of use."""
+        return at_ns - self._asked_ns <= IDLE_NS
+
+    def see(self, picture: Picture, at_ns: int) -> None:
+        """Take the next picture."""
+        before, seen = self._before, _Seen(at_ns, picture.size, _small(picture))
+        self._before = seen
+        if before is None or before.size != seen.size or not 0 < at_ns - before.at_ns <= self._memory_ns:
+            self._steps = ()
+            return
+        flow: Any = self._compare.calc(before.grey, seen.grey, None)  # type: ignore[call-overload]  # None: make one
+        height, width = seen.grey.shape
+        step = _Step(before.at_ns, at_ns, flow, (seen.size[0] / width, seen.size[1] / height))
+        self._steps = (*(kept for kept in self._steps if at_ns - kept.from_ns <= self._memory_ns), step)
+
+    def shifts(self, boxes: BoxArray, from_ns: int, to_ns: int) -> tuple[NDArray[np.float64], int]:
+        """Return by how much boxes were carried along, and up to which moment that is known.
+
+        Args:
+            boxes: (N, 4) x1, y1, x2, y2 in source-picture pixels, on the picture that was captured at `from_ns`.
+            from_ns: capture time of that picture.
+            to_ns: the moment that is asked about; pictures captured later are not looked at.
+
+        Returns:
+            (N, 2) in x and y, source-picture pixels, and a time: `from_ns` where nothing is known.
+        """
+        self._asked_ns = max(self._asked_ns, to_ns)
+        shifts = np.zeros((len(boxes), 2))
+        reached_ns = from_ns
+        for step in self._steps:
+            if step.from_ns == reached_ns and step.to_ns <= to_ns:
+                shifts += _carried(boxes + np.tile(shifts, 2), step)
+                reached_ns = step.to_ns
+        return shifts, reached_ns
+
+
+def _small(picture: Picture) -> ByteArray:
+    width, height = picture.size
+    share = min(1.0, MOST_PX / max(width, height))
+    return picture.grey(max(1, round(width * share)), max(1, round(height * share)))
+
+
+def _carried(boxes: BoxArray, step: _Step) -> NDArray[np.float64]:
+    """Return (N, 2) by how much each box went with what is seen in it."""
+    if not len(boxes):
+        return np.zeros((0, 2))
+    sides = boxes[:, None, 2:] - boxes[:, None, :2]
+    points = (boxes[:, None, :2] + sides * _POINTS) / step.scale
+    height, width = step.flow.shape[:2]
+    columns = np.clip(points[..., 0].astype(np.intp), 0, width - 1)
+    rows = np.clip(points[..., 1].astype(np.intp), 0, height - 1)
+    return np.asarray(np.median(step.flow[rows, columns], axis=1) * step.scale, dtype=np.float64)
