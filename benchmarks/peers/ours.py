@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -14,7 +14,7 @@ CLOCK_RATE = 90_000
 PROGRAM = Path(sys.executable).with_name("framepace")
 
 
-def command(task: Task, url: str, output: Path) -> list[str]:
+def command(task: Task, settings: Mapping[str, object], url: str, output: Path) -> list[str]:
     """Write the configuration beside the output and return the command that runs it."""
     what, _, delay = task.detector.partition("+")
     detector: dict[str, object] = {"kind": "detect"}
@@ -27,7 +27,7 @@ def command(task: Task, url: str, output: Path) -> list[str]:
         "deadline": "100ms",
         "stages": ["preprocess", detector, "track"],
         "sinks": [f"jsonl:{output}"],
-        **task.settings,
+        **settings,
     }
     path = output.with_suffix(".yaml")
     path.write_text(yaml.safe_dump(config))

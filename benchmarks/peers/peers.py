@@ -9,8 +9,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class Peer:
     """Empty for framepace itself, which is run as its users run it (ours.py)."""
     environment: Environment
     options: tuple[str, ...] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Of framepace's configuration; the others have none."""
 
     @property
     def is_ours(self) -> bool:
@@ -50,6 +52,8 @@ PEERS = (
     Peer("PyAV newest", "peer_pyav.py", OPENCV),
     Peer("GStreamer", "peer_gstreamer.py", GSTREAMER),
     Peer("framepace", "", OWN),
+    Peer("framepace publish", "", OWN, settings={"project_to": "publish"}),
+    Peer("framepace 50 ms", "", OWN, settings={"project_to": "publish", "deadline": "50ms"}),
 )
 
 
@@ -84,7 +88,7 @@ def outcome_of(peer: Peer, task: Task, folder: Path) -> Outcome:
     with _camera(log, task) as url, _burning() if task.burn else contextlib.nullcontext(), errors.open("w") as err:
         start_ns = time.monotonic_ns()
         if peer.is_ours:
-            command = ours.command(task, url, output)
+            command = ours.command(task, peer.settings, url, output)
         else:
             command = [python, str(HERE / peer.script), "--url", url, "--output", str(output), *peer.options]
             command += ["--detector", task.detector, "--seconds", f"{task.seconds:g}", "--fps", str(task.fps)]

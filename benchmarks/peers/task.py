@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,5 +41,3 @@ class Task:
     fps: int = 30
     burn: bool = False
     tracker: bool = False
-    settings: Mapping[str, object] = field(default_factory=dict)
-    """Of framepace's configuration; the others have none."""
