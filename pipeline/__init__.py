@@ -13,6 +13,7 @@ From the bottom up; every module imports only modules above it in this list:
     ledger      one fate per frame
     histogram   percentiles in flat memory
     report      the summary of a run
+    observe     what may be seen and changed of a run while it goes
     statistics  times of one stage
     estimator   how long a stage will take
     admission   whether the newest picture may have the detector

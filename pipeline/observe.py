@@ -1,0 +1,73 @@
+"""What may be seen and changed of a run while it goes, for sinks that show it to people and machines."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.histogram import Histogram
+from pipeline.report import Report
+from pipeline.stage import Sink
+
+
+@dataclass(frozen=True, slots=True)
+class StageMeasures:
+    """How long frames waited for one stage and how long it worked on them, since the run began."""
+
+    wait: Histogram
+    run: Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What a report has no place for: whole distributions and present depths. Copies; nobody else changes them."""
+
+    age_fresh: Histogram
+    age_all: Histogram
+    stages: Mapping[str, StageMeasures]
+    depths: Mapping[str, int]
+    """Frames that wait in each link now, by the link's name in the report."""
+
+
+class Observed(Protocol):
+    """A run, as its observers see it; safe to use from any thread, and nothing in it waits for the run."""
+
+    @property
+    def configuration(self) -> Mapping[str, object]:
+        """The effective configuration as plain data, secrets masked."""
+
+    def report(self) -> Report:
+        """Return the report so far."""
+
+    def measures(self) -> Measures:
+        """Return the distributions so far."""
+
+    def trace(self) -> bytes | None:
+        """Return the trace of the last seconds, Chrome JSON; None when the run is not traced."""
+
+    def settings(self) -> Mapping[str, object]:
+        """Return what can be changed while the run goes, with its present value, by name.
+
+        `paused` (bool), `deadline_ms` (float; live only), and what stages let be changed, such as `detect.classes`
+        (list of class names, or None for all) and `track.min_score` (0 to 1).
+        """
+
+    def change(self, name: str, value: object) -> None:
+        """Change a setting from now on; noted in the report.
+
+        Raises:
+            ValueError: there is no such setting, or the value is out of its bounds; says what would be right.
+        """
+
+    def stop(self) -> None:
+        """Ask the run to end."""
+
+
+class Observer(Sink):
+    """A sink that also looks at the run as a whole."""
+
+    @abstractmethod
+    def attach(self, run: Observed) -> None:
+        """Take the run; called once, before open."""
