@@ -17,11 +17,12 @@ import threading
 import time
 from collections import deque
 
+from pipeline.assembly import RunSettings
 from pipeline.clock import NS_PER_MS, RealClock
 from pipeline.frame import Mode
 from pipeline.graph import Graph
 from pipeline.report import Report
-from pipeline.run import Run, RunSettings
+from pipeline.run import Run
 from pipeline.testing import NumberSource, PassDetector, PassStage, RecordingSink, SnapshotStage
 
 STAGES = 6

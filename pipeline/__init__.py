@@ -30,6 +30,8 @@ From the bottom up; every module imports only modules above it in this list:
     lossless    the engine of lossless runs
     opening     opens the parts of a plan, and closes them
     reporting   the report, from what all parts counted
+    observing   what observers see, from what all parts counted
+    assembly    puts an engine together
     run         one execution: threads, stopping, report
     testing     for authors of stages
     simulation  the live engine's decisions without the waiting

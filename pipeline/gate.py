@@ -157,6 +157,11 @@ class Gate:
             taken, hopeless, wake_ns = self._look()
         return (None if taken is None else self._passed(taken, hopeless=hopeless)), wake_ns
 
+    @property
+    def depth(self) -> int:
+        """How many pictures wait to be admitted: 0 or 1."""
+        return int(self._newest is not None)
+
     def _look(self) -> tuple[Envelope | None, bool, int | None]:
         """Take the newest picture if it may pass.
 

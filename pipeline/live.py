@@ -36,6 +36,7 @@ log = logging.getLogger("framepace.live")
 
 _PACKETS = 64
 """Packets that a slow decoder may lag behind (about two seconds) before new ones are shed."""
+_MAILBOX = "newest picture"
 _WATCHED = 2
 """Pictures that a watching stage may lag behind; the oldest is left out then."""
 
@@ -181,10 +182,17 @@ class LiveEngine:
 
     def queues(self) -> dict[str, Queue]:
         """Return the report's part."""
-        queues = {"newest picture": Queue(capacity=1, peak=min(1, self.gate.offered), dropped=self.gate.replaced)}
+        queues = {_MAILBOX: Queue(capacity=1, peak=min(1, self.gate.offered), dropped=self.gate.replaced)}
         if self._plan.decoder is not None:
             queues[self._packets.name] = queue_report(self._packets.statistics())
         return queues | {link.name: queue_report(link.statistics()) for link in self._all_links()}
+
+    def depths(self) -> dict[str, int]:
+        """Return how many frames wait in each of them now."""
+        depths = {_MAILBOX: self.gate.depth}
+        if self._plan.decoder is not None:
+            depths[self._packets.name] = len(self._packets)
+        return depths | {link.name: len(link) for link in self._all_links()}
 
     def _all_links(self) -> list[Link[Envelope]]:
         return [*self._links, *(watcher.link for watcher in self._watchers)]

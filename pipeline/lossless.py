@@ -197,6 +197,11 @@ class LosslessEngine:
             queues[self._packets.name] = queue_report(self._packets.statistics())
         return queues | {link.name: queue_report(link.statistics()) for link in [*self._links, self._answers]}
 
+    def depths(self) -> dict[str, int]:
+        """Return how many frames wait in each of them now."""
+        packets = {} if self._plan.decoder is None else {self._packets.name: len(self._packets)}
+        return packets | {link.name: len(link) for link in [*self._links, self._answers]}
+
     # Capture and decode
 
     def _link(self, group: _Group) -> Link[_Item]:

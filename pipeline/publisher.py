@@ -217,6 +217,11 @@ class Publisher:
         """The health of the stream."""
         return self._health
 
+    def ages(self) -> tuple[Histogram, Histogram]:
+        """Return copies of the ages of fresh answers, and of all."""
+        with self._changed:
+            return self.age_fresh.copy(), self.age_all.copy()
+
     @property
     def heartbeats(self) -> int:
         """How many heartbeats were given."""

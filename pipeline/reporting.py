@@ -73,7 +73,7 @@ class Reporter:
         books = self._ledger.books()
         engine = self._engine
         live = engine if isinstance(engine, LiveEngine) else None
-        fresh, every = (live.publisher.age_fresh, live.publisher.age_all) if live else (None, None)
+        fresh, every = live.publisher.ages() if live else (None, None)
         return Report(
             stream=self._stream_id,
             mode=Mode.LIVE if live else Mode.LOSSLESS,

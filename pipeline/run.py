@@ -16,23 +16,22 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
 
+from pipeline.assembly import RunSettings, make_context, make_engine, make_timings
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag, RealClock
 from pipeline.delivery import Delivery
 from pipeline.errors import LinkClosed, StageFailed
-from pipeline.feed import Backoff, Feed
-from pipeline.frame import Answer, Heartbeat, Mode, ProjectTo
+from pipeline.feed import Feed
+from pipeline.frame import Answer, Heartbeat, Mode
 from pipeline.graph import Plan
 from pipeline.ledger import Ledger
-from pipeline.live import LiveEngine
 from pipeline.lossless import LosslessEngine
+from pipeline.observe import Observer
+from pipeline.observing import RunView
 from pipeline.opening import OpenParts
 from pipeline.report import Report
 from pipeline.reporting import Reporter
-from pipeline.stage import OpenContext, Part
-from pipeline.timings import TimingsFile
+from pipeline.stage import Part
 from pipeline.worker import Worker
 
 log = logging.getLogger("framepace.run")
@@ -42,30 +41,6 @@ SINK_STOP_NS = 500 * NS_PER_MS
 CLOSE_NS = 250 * NS_PER_MS
 _POLL_NS = 20 * NS_PER_MS
 _TICK_NS = NS_PER_S // 4
-
-
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """What a run needs to know besides its plan."""
-
-    stream_id: str
-    mode: Mode
-    cores: int
-    deadline_ns: int = 100 * NS_PER_MS
-    """Live only: capture to answer."""
-    credit_limit: int = 2
-    """Live only: frames between admission and the end of detection."""
-    heartbeat_ns: int = NS_PER_S // 2
-    """Live only: how often to say that there is no frame to answer."""
-    workers: int = 1
-    """Lossless only: threads for stateless stages."""
-    retry_start: bool = False
-    """Live only: wait for a source that cannot be opened at the start."""
-    backoff: Backoff = field(default_factory=Backoff)
-    project_to: ProjectTo = ProjectTo.CAPTURE
-    """Live only: the moment that answers are true for."""
-    timings: Path | None = None
-    """Live only: file for the record of what happened when."""
 
 
 class Run:
@@ -93,9 +68,17 @@ class Run:
         self._ledger = Ledger()
         self._stopping = Flag(self._clock)
         self._deliveries = [Delivery(name, sink, mode=settings.mode, clock=self._clock) for name, sink in plan.sinks]
-        self._timings = self._make_timings()
-        self._engine = self._make_engine()
-        context = self._context()
+        self._timings = make_timings(plan, settings, self._clock)
+        self._engine = make_engine(
+            plan,
+            settings,
+            clock=self._clock,
+            ledger=self._ledger,
+            hand_over=self._hand_over,
+            hand_beat=self._hand_beat,
+            timings=self._timings,
+        )
+        context = make_context(settings, self._clock)
         self._feed = Feed(
             source=plan.source,
             context=context,
@@ -152,6 +135,7 @@ class Run:
             self._timings.open()
             self._sink_threads.append(self._thread("timings", self._timings.run))
         try:
+            self._attach_observers()
             opener = self._parts.open_all(cancelled)
         except BaseException:
             self._stopping.set()  # also a source that is still waited for
@@ -236,55 +220,11 @@ class Run:
 
     # Opening
 
-    def _make_engine(self) -> LiveEngine | LosslessEngine:
-        settings = self._settings
-        keep_pictures = any(sink.wants_pictures for _, sink in self._plan.sinks)
-        if settings.mode is Mode.LIVE:
-            return LiveEngine(
-                self._plan,
-                stream_id=settings.stream_id,
-                limit_ns=settings.deadline_ns,
-                credit_limit=settings.credit_limit,
-                keep_pictures=keep_pictures,
-                heartbeat_ns=settings.heartbeat_ns,
-                clock=self._clock,
-                ledger=self._ledger,
-                hand_over=self._hand_over,
-                hand_beat=self._hand_beat,
-                timings=self._timings,
-                project_to=settings.project_to,
-            )
-        return LosslessEngine(
-            self._plan,
-            stream_id=settings.stream_id,
-            workers=settings.workers,
-            keep_pictures=keep_pictures,
-            clock=self._clock,
-            ledger=self._ledger,
-            hand_over=self._hand_over,
-        )
-
-    def _make_timings(self) -> TimingsFile | None:
-        settings = self._settings
-        if settings.timings is None or settings.mode is not Mode.LIVE:
-            return None
-        told: dict[str, object] = {
-            "deadline_ns": settings.deadline_ns,
-            "credits": settings.credit_limit,
-            "stages": [name for name, _ in self._plan.stages],
-            "detector": self._plan.detector,
-        }
-        return TimingsFile(settings.timings, settings=told, clock=self._clock)
-
-    def _context(self) -> OpenContext:
-        settings = self._settings
-        return OpenContext(
-            mode=settings.mode,
-            stream_id=settings.stream_id,
-            clock=self._clock,
-            cores=settings.cores,
-            deadline_ns=settings.deadline_ns if settings.mode is Mode.LIVE else None,
-        )
+    def _attach_observers(self) -> None:
+        view = RunView(self._engine, configuration=self._settings.configuration, report=self.report, stop=self.stop)
+        for _, sink in self._plan.sinks:
+            if isinstance(sink, Observer):
+                sink.attach(view)
 
     # Running
 

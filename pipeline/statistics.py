@@ -7,6 +7,7 @@ import threading
 from pipeline.clock import NS_PER_S
 from pipeline.histogram import Histogram
 from pipeline.link import LinkStatistics
+from pipeline.observe import StageMeasures
 from pipeline.report import Queue, StageTimes, percentiles_ms
 
 
@@ -48,6 +49,11 @@ class StageStatistics:
                 failed=self._failed,
                 cpu_s=round(self._cpu_ns / NS_PER_S, 3),
             )
+
+    def measures(self) -> StageMeasures:
+        """Return copies of the distributions."""
+        with self._lock:
+            return StageMeasures(self._wait.copy(), self._run.copy())
 
 
 def queue_report(used: LinkStatistics) -> Queue:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from pipeline.assembly import RunSettings
 from pipeline.config.load import as_part, with_options
 from pipeline.config.model import PartConfig, RunConfig
 from pipeline.config.problems import problems_from
@@ -25,7 +26,6 @@ from pipeline.registry import (
     make,
     names,
 )
-from pipeline.run import RunSettings
 from pipeline.stage import Decoder, Options, Part, Sink, Source, Stage
 
 _DEFAULT_SOURCE = "video"

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 import trustme
 
+from pipeline.assembly import RunSettings
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.errors import Outage
 from pipeline.feed import Backoff
 from pipeline.frame import Answer, CaptureClock, Heartbeat, Mode, Status
 from pipeline.graph import Graph
 from pipeline.report import Report
-from pipeline.run import Run, RunSettings
+from pipeline.run import Run
 from pipeline.testing import PassDetector, RecordingSink, SnapshotStage
 from stages.capture.video import VideoOptions, VideoSource
 from stages.decode.video import DecodeOptions, VideoDecoder

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from pipeline.assembly import RunSettings
 from pipeline.clock import RealClock
 from pipeline.errors import StageFailed
 from pipeline.frame import Answer, FrameInfo, Mode, Reason, Status
 from pipeline.graph import Graph
 from pipeline.report import Report
-from pipeline.run import Run, RunSettings
+from pipeline.run import Run
 from pipeline.stage import Decoded, Decoder, Sink, Source, Stage
 from pipeline.testing import (
     BFrameSource,

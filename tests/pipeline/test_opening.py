@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from pipeline.assembly import RunSettings
 from pipeline.clock import NS_PER_MS, RealClock
 from pipeline.errors import SinkOpenError, SourceOpenError, StageOpenError
 from pipeline.feed import Backoff
 from pipeline.frame import Mode
 from pipeline.graph import Graph
-from pipeline.run import Run, RunSettings
+from pipeline.run import Run
 from pipeline.stage import OpenContext, Sink, Source, Stage
 from pipeline.testing import NumberSource, PassDetector, PassStage, RecordingSink
 

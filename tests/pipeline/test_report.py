@@ -7,13 +7,14 @@ import json
 import pytest
 from pydantic import ValidationError
 
+from pipeline.assembly import RunSettings
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.frame import Fate, Mode, Reason
 from pipeline.graph import Graph
 from pipeline.histogram import Histogram
 from pipeline.ledger import Ledger
 from pipeline.report import Report, frames_from_books, percentiles_ms
-from pipeline.run import Run, RunSettings
+from pipeline.run import Run
 from pipeline.testing import ManualClock, NumberSource, PassDecoder, PassDetector, RecordingSink, SnapshotStage
 
 

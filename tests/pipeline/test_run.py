@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from pipeline.assembly import RunSettings
 from pipeline.clock import NS_PER_MS, RealClock
 from pipeline.errors import SourceOpenError, StageFailed, StreamLost
 from pipeline.feed import Backoff
 from pipeline.frame import Answer, CaptureClock, FrameInfo, Mode, Reason, Status
 from pipeline.graph import Graph
-from pipeline.run import CLOSE_NS, SINK_STOP_NS, WORK_STOP_NS, Run, RunSettings
+from pipeline.run import CLOSE_NS, SINK_STOP_NS, WORK_STOP_NS, Run
 from pipeline.stage import Decoded, OpenContext, Sample, Sink, Source, Stage
 from pipeline.testing import NumberSource, PassDecoder, PassDetector, RecordingSink, SnapshotStage
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.assembly import RunSettings
 from pipeline.clock import NS_PER_MS, RealClock
 from pipeline.errors import SinkOpenError
 from pipeline.frame import Mode
 from pipeline.graph import Graph
-from pipeline.run import Run, RunSettings
+from pipeline.run import Run
 from pipeline.testing import ManualClock, NumberSource, PassDetector, SnapshotStage
 from pipeline.timings import SCHEMA, Event, TimingsFile
 

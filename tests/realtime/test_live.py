@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.assembly import RunSettings
 from pipeline.clock import NS_PER_MS, RealClock
 from pipeline.frame import CaptureClock, Mode, Reason, Status
 from pipeline.graph import Graph
 from pipeline.report import Report
-from pipeline.run import Run, RunSettings
+from pipeline.run import Run
 from pipeline.stage import Decoder, Source
 from pipeline.testing import (
     BFrameSource,

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.assembly import RunSettings
 from pipeline.clock import NS_PER_MS, RealClock
 from pipeline.frame import Mode
 from pipeline.graph import Graph
-from pipeline.run import Run, RunSettings
+from pipeline.run import Run
 from pipeline.simulation.recording import read_recording
 from pipeline.simulation.replay import replay
 from pipeline.testing import NumberSource, PassDecoder, PassDetector, SnapshotStage

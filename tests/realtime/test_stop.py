@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from pipeline.assembly import RunSettings
 from pipeline.clock import NS_PER_MS, RealClock
 from pipeline.frame import Answer, FrameInfo, Mode
 from pipeline.graph import Graph
-from pipeline.run import Run, RunSettings
+from pipeline.run import Run
 from pipeline.stage import Decoded, Sample
 from pipeline.testing import NumberSource, PassDecoder, PassDetector, RecordingSink, SnapshotStage
 

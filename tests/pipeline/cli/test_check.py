@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.assembly import RunSettings
 from pipeline.cli.check import verdict
 from pipeline.clock import RealClock
 from pipeline.frame import Mode
 from pipeline.graph import Graph
 from pipeline.report import Frames, Report
-from pipeline.run import Run, RunSettings
+from pipeline.run import Run
 from pipeline.testing import NumberSource, PassDetector
 
 

@@ -7,13 +7,14 @@ import io
 import pytest
 from rich.console import Console
 
+from pipeline.assembly import RunSettings
 from pipeline.cli.status import StatusDisplay
 from pipeline.cli.summary import print_summary
 from pipeline.clock import NS_PER_MS
 from pipeline.frame import Health, Mode, Reason
 from pipeline.graph import Graph
 from pipeline.report import Report
-from pipeline.run import Run, RunSettings
+from pipeline.run import Run
 from pipeline.testing import NumberSource, PassDecoder, PassDetector, RecordingSink, SnapshotStage
 
 

@@ -1,0 +1,78 @@
+"""What observers see of a run, put together from what all parts counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pipeline.histogram import Histogram
+from pipeline.live import LiveEngine
+from pipeline.lossless import LosslessEngine
+from pipeline.observe import Measures
+from pipeline.report import Report
+
+
+class RunView:
+    """One run, as its observers see it; safe to use from any thread.
+
+    Args:
+        engine: whose parts count.
+        configuration: the effective one as plain data, secrets masked.
+        report: makes the report so far.
+        stop: asks the run to end.
+        trace: makes the trace of the last seconds; None when the run is not traced.
+    """
+
+    def __init__(
+        self,
+        engine: LiveEngine | LosslessEngine,
+        *,
+        configuration: Mapping[str, object],
+        report: Callable[[], Report],
+        stop: Callable[[], None],
+        trace: Callable[[], bytes] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._configuration = configuration
+        self._report = report
+        self._stop = stop
+        self._trace = trace
+
+    @property
+    def configuration(self) -> Mapping[str, object]:
+        """The effective configuration as plain data, secrets masked."""
+        return self._configuration
+
+    def report(self) -> Report:
+        """Return the report so far."""
+        return self._report()
+
+    def measures(self) -> Measures:
+        """Return the distributions so far."""
+        engine = self._engine
+        age_fresh, age_all = engine.publisher.ages() if isinstance(engine, LiveEngine) else (Histogram(), Histogram())
+        return Measures(
+            age_fresh=age_fresh,
+            age_all=age_all,
+            stages={name: used.measures() for name, used in engine.statistics.items()},
+            depths=engine.depths(),
+        )
+
+    def trace(self) -> bytes | None:
+        """Return the trace of the last seconds, Chrome JSON; None when the run is not traced."""
+        return None if self._trace is None else self._trace()
+
+    def settings(self) -> Mapping[str, object]:
+        """Return what can be changed while the run goes, with its present value, by name."""
+        return {}
+
+    def change(self, name: str, value: object) -> None:
+        """Change a setting from now on.
+
+        Raises:
+            ValueError: there is no such setting, or the value is out of its bounds.
+        """
+        raise ValueError(f"there is no setting {name!r}")
+
+    def stop(self) -> None:
+        """Ask the run to end."""
+        self._stop()
