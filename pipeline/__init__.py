@@ -16,10 +16,12 @@ From the bottom up; every module imports only modules above it in this list:
     observe     what may be seen and changed of a run while it goes
     statistics  times of one stage
     estimator   how long a stage will take
+    blame       which step made a frame miss
     admission   whether the newest picture may have the detector
     health      how the stream is doing, in one word
     intake      samples to frames, in presentation order
     heartbeat   when to say that there is nothing to say
+    margin      how early the publisher must wake up
     publisher   the answers, in order and in time
     gate        the mailbox in front of the detector
     graph       stages and links, checked

@@ -26,8 +26,8 @@ _SIGNIFICANT_NS = 500_000
 """Shorter run times are mostly thread switching; they say nothing about the machine's speed."""
 
 
-class _Window:
-    """The last run times of one stage, also kept sorted."""
+class Window:
+    """The last durations of one kind, also kept sorted. Not locked."""
 
     __slots__ = ("_by_age", "_by_size")
 
@@ -36,6 +36,7 @@ class _Window:
         self._by_size: list[int] = []
 
     def add(self, run_ns: int) -> None:
+        """Take one more; the oldest is forgotten."""
         if len(self._by_age) == _WINDOW:
             oldest = self._by_age.popleft()
             del self._by_size[bisect_left(self._by_size, oldest)]
@@ -46,6 +47,7 @@ class _Window:
         return len(self._by_size)
 
     def percentile(self, share: float) -> int:
+        """Return the duration at a share (0 to 1) of them; 0 when there are none."""
         if not self._by_size:
             return 0
         return self._by_size[min(len(self._by_size) - 1, int(share * len(self._by_size)))]
@@ -62,13 +64,13 @@ class Estimator:
     def __init__(self, *, predicted_share: float = _MEDIAN_SHARE) -> None:
         self._predicted_share = predicted_share
         self._lock = threading.Lock()  # guards all fields
-        self._windows: dict[str, _Window] = {}
+        self._windows: dict[str, Window] = {}
         self._slowdown = 1.0
 
     def observe(self, stage: str, run_ns: int) -> None:
         """Learn from one finished run."""
         with self._lock:
-            window = self._windows.setdefault(stage, _Window())
+            window = self._windows.setdefault(stage, Window())
             high_ns = window.percentile(_HIGH_SHARE)
             if high_ns >= _SIGNIFICANT_NS:
                 ratio = min(max(run_ns / high_ns, 1.0), _SLOWDOWN_LIMIT)

@@ -96,6 +96,27 @@ class Health(StrEnum):
     FAILED = "failed"
 
 
+class Spent(StrEnum):
+    """What time went by with."""
+
+    WAIT = "wait"
+    """In front of a stage."""
+    RUN = "run"
+    """Inside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Which step of a frame's way it was that made it miss."""
+
+    stage: str
+    """A stage; `capture` for the way from the camera, `decode`, `publish` for the waking of the publisher's thread."""
+    part: Spent
+    took_ns: int
+    usual_ns: int
+    """The median of the recent frames."""
+
+
 @dataclass(frozen=True, slots=True)
 class FrameInfo:
     """Who a frame is and when it was captured. Only the engine makes one; no stage can lose or forge it."""
@@ -143,6 +164,8 @@ class Answer:
     """The decoded picture, if a sink asked for pictures and there was one."""
     payload_at_ns: int | None = None
     """The moment that the payload is true for, if that is not the capture of the frame."""
+    blame: Blame | None = None
+    """What made the frame miss, if its time ran out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class Gate:
         self._changed = threading.Condition()  # its lock guards all fields
         self._newest: Envelope | None = None
         self._newest_would_miss = False
+        self._offered_ns = 0  # when the newest came
         self._in_flight: set[int] = set()
         self._detector_started_ns: int | None = None
         self._captures: deque[int] = deque(maxlen=_PERIODS)
@@ -85,7 +86,7 @@ class Gate:
                 raise LinkClosed("gate")
             self._timings.note(Event.OFFERED, now_ns, envelope.info.frame_id)
             old, reason = self._newest, self._refusal()
-            self._newest, self._newest_would_miss = envelope, False
+            self._newest, self._newest_would_miss, self._offered_ns = envelope, False, now_ns
             self._captures.append(envelope.info.captured_ns)
             self._lags.append(now_ns - envelope.info.captured_ns)
             self._period_ns, self._lag_ns = self._median_period_ns(), sorted(self._lags)[len(self._lags) // 2]
@@ -131,8 +132,11 @@ class Gate:
             self._closed = True
             self._changed.notify_all()
 
-    def wait_take(self) -> Envelope:
+    def wait_take(self) -> tuple[Envelope, int]:
         """Wait until admission lets the newest picture pass, and take it.
+
+        Returns:
+            The picture, and how long it lay in the mailbox, in nanoseconds.
 
         Raises:
             LinkEnded: no more will come and the last one was taken.
@@ -141,11 +145,12 @@ class Gate:
         while True:
             with self._changed:
                 taken, hopeless, wake_ns = self._look()
+                wait_ns = self._clock.now_ns() - self._offered_ns
                 if taken is None:
                     timeout_ns = NS_PER_S if wake_ns is None else min(NS_PER_S, wake_ns - self._clock.now_ns())
                     self._clock.wait(self._changed, timeout_ns)
             if taken is not None:
-                return self._passed(taken, hopeless=hopeless)
+                return self._passed(taken, hopeless=hopeless), wait_ns
 
     def try_take(self) -> tuple[Envelope | None, int | None]:
         """Take the newest picture if admission lets it pass now.

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeline.blame import Blames
 from pipeline.clock import Clock, Flag, thread_cpu_ns
 from pipeline.errors import LinkClosed, LinkEnded, Outage, Undecodable
 from pipeline.estimator import Estimator
@@ -29,7 +30,7 @@ from pipeline.publisher import Publisher
 from pipeline.report import Queue
 from pipeline.stage import Decoded, Decoder, Stage
 from pipeline.statistics import StageStatistics, queue_report
-from pipeline.timings import Event, Timings
+from pipeline.timings import Event, Timings, TimingsFan
 from pipeline.worker import Worker
 
 log = logging.getLogger("framepace.live")
@@ -92,9 +93,10 @@ class LiveEngine:
         self._plan = plan
         self._clock = clock
         self._keep_pictures = keep_pictures
-        self._timings = timings or Timings()
         self._detector = plan.detector
         names = [name for name, _ in plan.stages]
+        self.blames = Blames(names)
+        self._timings: Timings = self.blames if timings is None else TimingsFan([self.blames, timings])
         place = names.index(plan.detector)
         self.estimator = Estimator()
         self.publisher = Publisher(
@@ -105,8 +107,9 @@ class LiveEngine:
             heartbeat_ns=heartbeat_ns,
             hand_beat=hand_beat,
             stream_id=stream_id,
-            timings=timings,
+            timings=self._timings,
             project_to=project_to,
+            blames=self.blames,
         )
         self.intake = Intake(stream_id, limit_ns=limit_ns, register=self._register)
         self.gate = Gate(
@@ -118,7 +121,7 @@ class LiveEngine:
             credit_limit=credit_limit,
             margin_ns=lambda: self.publisher.margin_ns,
             refuse=self.publisher.refuse,
-            timings=timings,
+            timings=self._timings,
         )
         self._packets: Link[_Packet] = Link(
             "capture -> decode", capacity=_PACKETS, policy=Policy.DROP_NEWEST, clock=clock, on_drop=self._shed
@@ -227,6 +230,7 @@ class LiveEngine:
             while True:
                 packet, wait_ns = self._packets.wait_get()
                 start_ns, start_cpu_ns = self._clock.now_ns(), thread_cpu_ns()
+                self._timings.note(Event.BEGAN, start_ns, text="decode", value=wait_ns)
                 failed = False
                 try:
                     for decoded in decoder.decode(packet.payload, packet.ticket):
@@ -234,9 +238,11 @@ class LiveEngine:
                 except Undecodable as error:
                     failed = True
                     log.info("packet without a picture: %s", error)
+                run_ns = self._clock.now_ns() - start_ns
+                self._timings.note(Event.DECODED, start_ns, value=run_ns)
                 statistics.add(
                     wait_ns=wait_ns,
-                    run_ns=self._clock.now_ns() - start_ns,
+                    run_ns=run_ns,
                     cpu_ns=thread_cpu_ns() - start_cpu_ns,
                     failed=failed,
                 )
@@ -318,8 +324,7 @@ class LiveEngine:
     def _take(self, place: int) -> tuple[Envelope, int]:
         if place:
             return self._links[place - 1].wait_get()
-        envelope = self.gate.wait_take()
-        return envelope, 0
+        return self.gate.wait_take()
 
     def _process(self, name: str, stage: Stage, envelope: Envelope, wait_ns: int) -> object | None:
         """Run a stage on one frame; None when there is nothing for the next one, and the publisher was told."""
@@ -328,6 +333,7 @@ class LiveEngine:
         if detecting:
             self.gate.detector_started()
         start_ns, start_cpu_ns = self._clock.now_ns(), thread_cpu_ns()
+        self._timings.note(Event.BEGAN, start_ns, info.frame_id, name, wait_ns)
         refused = None
         result = None
         try:

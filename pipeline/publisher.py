@@ -13,13 +13,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
+from pipeline.blame import Blames
+from pipeline.clock import NS_PER_S, Clock
 from pipeline.errors import Outage
-from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Heartbeat, ProjectTo, Reason, Status
+from pipeline.frame import Answer, Blame, CaptureClock, Fate, FrameInfo, Heartbeat, ProjectTo, Reason, Status
 from pipeline.health import HealthMonitor
 from pipeline.heartbeat import Pulse
 from pipeline.histogram import Histogram
 from pipeline.ledger import Ledger
+from pipeline.margin import WakeMargin
 from pipeline.stage import Forecaster
 from pipeline.timings import Event, Timings
 
@@ -27,34 +29,8 @@ log = logging.getLogger("framepace.publisher")
 
 _SNAPSHOTS_KEPT = 4
 """Two frames may be between admission and detection; a forecast must never use a measurement of the future."""
-_LATENESS_WINDOW = 512
-"""Wake-ups remembered for the margin: a quarter of a minute at 30 fps."""
-_MARGIN_FIRST_NS = 10 * NS_PER_MS
-"""Before anything was observed: the greatest lateness of a timed wait beside a busy session and a thread that holds
-the interpreter lock for 3 ms at a time was measured at 5 to 10 ms on two cores."""
-_MARGIN_FLOOR_NS = 6 * NS_PER_MS
-_MARGIN_SPARE_NS = 2 * NS_PER_MS
 _IDLE_NS = NS_PER_S
-
-
-class WakeMargin:
-    """How long before a deadline the publisher must wake up: above the worst lateness of late, within bounds."""
-
-    def __init__(self, limit_ns: int) -> None:
-        self.most_ns = limit_ns // 3
-        self._least_ns = min(_MARGIN_FLOOR_NS, self.most_ns)
-        self._observed: deque[int] = deque(maxlen=_LATENESS_WINDOW)
-        self.margin_ns = min(_MARGIN_FIRST_NS, self.most_ns)
-
-    def observe(self, lateness_ns: int) -> None:
-        """Learn from one timed wake-up, or from the hand-over after it.
-
-        After a few only, the margin grows but does not shrink yet.
-        """
-        self._observed.append(lateness_ns)
-        wanted_ns = 2 * max(self._observed) + _MARGIN_SPARE_NS
-        few = len(self._observed) < _LATENESS_WINDOW // 8
-        self.margin_ns = min(max(wanted_ns, self.margin_ns if few else self._least_ns), self.most_ns)
+_OUT_OF_TIME = (Reason.LATE, Reason.WOULD_MISS)
 
 
 @dataclass(slots=True)
@@ -91,6 +67,7 @@ class Publisher:
         stream_id: name of the stream.
         timings: takes note of what happens.
         project_to: the moment that answers are true for.
+        blames: follows the frames by the timings, and says what made one miss.
     """
 
     def __init__(
@@ -105,12 +82,14 @@ class Publisher:
         stream_id: str = "",
         timings: Timings | None = None,
         project_to: ProjectTo = ProjectTo.CAPTURE,
+        blames: Blames | None = None,
     ) -> None:
         self._clock = clock
         self._stream_id = stream_id
         self._hand_beat = hand_beat
         self._project_to = project_to
         self._timings = timings or Timings()
+        self._blames = blames or Blames(())
         self._pulse = Pulse(heartbeat_ns, clock.now_ns())
         self._ledger = ledger
         self._hand_over = hand_over
@@ -300,6 +279,9 @@ class Publisher:
         now_ns = self._clock.now_ns()
         if now_ns > due_ns:
             self._ledger.settle(frame_id, Fate.MISSED)
+            self._note_blame(
+                frame_id, now_ns, self._blames.unanswered(frame_id, now_ns, latest_ns=self._latest_ns(entry))
+            )
             self._timings.note(Event.ANSWERED, now_ns, frame_id, Fate.MISSED)
             return
         health = self._health.observe(status, reason, now_ns)
@@ -314,6 +296,7 @@ class Publisher:
             size=entry.size or self._size,
             picture=entry.picture,
             payload_at_ns=payload_at_ns,
+            blame=self._blame(entry, now_ns) if reason in _OUT_OF_TIME else None,
         )
         self._hand_over(answer)
         self._pulse.answered(now_ns)
@@ -325,6 +308,17 @@ class Publisher:
         self.age_all.add(age_ns)
         if status is Status.FRESH:
             self.age_fresh.add(age_ns)
+
+    def _blame(self, entry: _Entry, now_ns: int) -> Blame | None:
+        """Say what made a frame miss that is answered without its result."""
+        frame_id = entry.info.frame_id
+        blame = self._blames.out_of_time(frame_id, now_ns, latest_ns=self._latest_ns(entry))
+        self._note_blame(frame_id, now_ns, blame)
+        return blame
+
+    def _note_blame(self, frame_id: int, now_ns: int, blame: Blame | None) -> None:
+        if blame is not None:
+            self._timings.note(Event.BLAMED, now_ns, frame_id, f"{blame.stage} {blame.part}", blame.took_ns)
 
     def _judge(self, entry: _Entry) -> tuple[Status, Reason | None, object | None, int | None]:
         """Say what is true of a frame now, and of which moment if that is not its capture."""

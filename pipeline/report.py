@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.clock import NS_PER_MS
 from pipeline.errors import Outage
-from pipeline.frame import CaptureClock, Fate, Health, Mode, Reason
+from pipeline.frame import CaptureClock, Fate, Health, Mode, Reason, Spent
 from pipeline.histogram import Histogram
 from pipeline.ledger import Books
 
@@ -72,6 +72,18 @@ class SinkReport(_Frozen):
     details: dict[str, int] = Field(description="Counters of the sink itself, such as clients.")
 
 
+class BlameReport(_Frozen):
+    """One step that made frames miss: in a stage (run), or in front of it (wait)."""
+
+    stage: str = Field(
+        description="A stage; `capture` for the way from the camera, `decode`, `publish` for the publisher's waking up."
+    )
+    part: Spent
+    frames: int = Field(description="How many frames missed because of it.")
+    typical_ms: float = Field(description="What it usually takes, by the recent frames, mean over those that missed.")
+    excess_ms: float = Field(description="How much longer it took, mean over those that missed.")
+
+
 class DetectorReport(_Frozen):
     """The detector."""
 
@@ -109,6 +121,7 @@ class Report(_Frozen):
     sinks: dict[str, SinkReport]
     detector: DetectorReport | None
     source: SourceReport
+    blames: list[BlameReport] = Field(description="What made frames miss their deadline, the most frequent first.")
     health: Health | None
     margin_ms: float | None = Field(description="How long before its deadline a frame was answered at the latest.")
     ready_s: float | None = Field(description="From the start of the run to when source, model and sinks were open.")

@@ -91,6 +91,7 @@ class Reporter:
             sinks={delivery.name: delivery.report() for delivery in self._deliveries},
             detector=self._detector(),
             source=self._source(live),
+            blames=live.blames.top() if live else [],
             health=live.publisher.health.state if live else None,
             margin_ms=round(live.publisher.margin_ns / NS_PER_MS, 3) if live else None,
             ready_s=self._seconds_to(self._ready_ns),

@@ -1,7 +1,8 @@
-"""When things happened in a live run, event by event: what the simulation needs to play the run again.
+"""When things happened in a run, event by event: for traces, for blame, and for playing a live run again.
 
-The file is JSON Lines: an object with the settings, then one array `[at_ns, event, frame_id, text, value]` an event, in
-the order in which they were noted. Times are those of the run's clock.
+Events are noted on the threads that do the work. The file is JSON Lines: an object with the settings, then one array
+`[at_ns, event, frame_id, text, value]` an event, in the order in which they were noted. Times are those of the run's
+clock.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import json
 import logging
 from collections import deque
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
@@ -40,6 +42,10 @@ class Event(StrEnum):
     """Its picture lies in the mailbox."""
     ASKED = "asked"
     """The first stage's thread looked whether it may have the picture in the mailbox."""
+    BEGAN = "began"
+    """A stage begins with it; the decoder, with a packet of no frame yet (the stage, wait in front of it in ns)."""
+    DECODED = "decoded"
+    """The decoder began with a packet; what was offered since then came out of it (run time in ns)."""
     RAN = "ran"
     """A stage began with it (the stage, run time in ns)."""
     MEASURED = "measured"
@@ -52,6 +58,10 @@ class Event(StrEnum):
     """The publisher's thread ran after an alarm (lateness in ns)."""
     ANSWERED = "answered"
     """It was settled (`fresh`, `forecast:late`, ..., `missed`; duration of the hand-over in ns)."""
+    BLAMED = "blamed"
+    """It missed because of a step (`detect run`; what that took in ns)."""
+    LIMITED = "limited"
+    """Frames captured from now on have another deadline (ns)."""
     ENDED = "ended"
     """No picture will come any more."""
 
@@ -61,6 +71,17 @@ class Timings:
 
     def note(self, event: Event, at_ns: int, frame_id: int = -1, text: str = "", value: int = 0) -> None:
         """Take note of an event; never waits, may be called from any thread."""
+
+
+class TimingsFan(Timings):
+    """Passes each event on to several."""
+
+    def __init__(self, receivers: Sequence[Timings]) -> None:
+        self._notes = [receiver.note for receiver in receivers]
+
+    def note(self, event: Event, at_ns: int, frame_id: int = -1, text: str = "", value: int = 0) -> None:
+        for note in self._notes:
+            note(event, at_ns, frame_id, text, value)
 
 
 class TimingsFile(Timings):

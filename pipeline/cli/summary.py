@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.frame import Mode
-from pipeline.report import Percentiles, Report
+from pipeline.report import BlameReport, Percentiles, Report
 
 _STYLES = {"fresh": "green", "forecast": "yellow", "blind": "red", "missed": "bold red"}
 
@@ -29,6 +29,8 @@ def print_summary(report: Report, console: Console) -> None:
     if any(source.losses.values()):
         losses = ", ".join(f"{count} {outage}" for outage, count in source.losses.items() if count)
         console.print(f"  source lost: {losses}; {source.reconnects} reconnects, away for {source.away_s:.1f} s")
+    if report.blames:
+        console.print(f"  missed because of: {'; '.join(map(_blame, report.blames[:3]))}")
     console.print(_stages(report))
     for name, sink in report.sinks.items():
         skipped = f", {sink.skipped} skipped" if sink.skipped else ""
@@ -68,6 +70,11 @@ def _stages(report: Report) -> Table:
         numbers = (waits.p50, waits.p99, runs.p50, runs.p99)
         table.add_row(f"  {name}", str(times.items), *(f"{number:.2f}" for number in numbers))
     return table
+
+
+def _blame(blame: BlameReport) -> str:
+    usual = f"usually {blame.typical_ms:.1f} ms, {blame.excess_ms:+.1f} ms"
+    return f"{blame.stage} {blame.part} {blame.frames} ({usual})"
 
 
 def _spread(values: Percentiles) -> str:

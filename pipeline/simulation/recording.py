@@ -123,5 +123,5 @@ def _take_of_frame(frame: Recorded, at_ns: int, event: Event, text: str, value: 
         frame.runs.append((text, at_ns, value))
     elif event is Event.ANSWERED:
         frame.answer, frame.hand_over_ns = text, value
-    else:
+    elif event in (Event.MEASURED, Event.FAILED, Event.SKIPPED):
         frame.outcome, frame.outcome_ns = event, at_ns

@@ -11,7 +11,7 @@ from pydantic.config import JsonDict
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.errors import Outage
-from pipeline.frame import Answer, CaptureClock, Health, Heartbeat, Reason, Status
+from pipeline.frame import Answer, Blame, CaptureClock, Health, Heartbeat, Reason, Spent, Status
 from stages.payloads import FloatArray, Tracks, class_name
 
 SCHEMA: Literal["framepace/1"] = "framepace/1"
@@ -53,6 +53,17 @@ class TrackRecord(_Record):
     )
 
 
+class BlameRecord(_Record):
+    """The step of a frame's way that made it miss its deadline."""
+
+    stage: str = Field(
+        description="A stage; `capture` for the way from the camera, `decode`, `publish` for the publisher's waking up."
+    )
+    part: Spent = Field(description="wait: in front of it. run: inside it.")
+    took_ms: float = Field(description="How long it took, so far if it was not over; what is usual if not reached.")
+    usual_ms: float = Field(description="What it usually takes, by the recent frames.")
+
+
 class ResultRecord(_Record):
     """The answer for one frame. Times are seconds of the monotonic clock, to 1 microsecond."""
 
@@ -86,6 +97,10 @@ class ResultRecord(_Record):
     width: int | None = Field(description="Width of the source picture, pixels; null until one has been seen.")
     height: int | None = Field(description="Height of the source picture, pixels; null until one has been seen.")
     tracks: list[TrackRecord] = Field(description="What is in the picture; empty when blind.")
+    blame: BlameRecord | None = Field(
+        None, json_schema_extra=_left_out,
+        description="What made it late. Live only, with the reasons late and would_miss, where it is known.",
+    )  # fmt: skip
     gap: int | None = Field(
         None, ge=1, json_schema_extra=_left_out,
         description="Frames right before this one that have no record at this reader. Left out when there are none.",
@@ -167,6 +182,8 @@ def record_from_answer(answer: Answer, *, gap: int = 0) -> dict[str, object]:
     record["width"] = width
     record["height"] = height
     record["tracks"] = track_records(answer)
+    if answer.blame is not None:
+        record["blame"] = _blame_record(answer.blame)
     if gap:
         record["gap"] = gap
     return record
@@ -220,6 +237,15 @@ def track_records(answer: Answer) -> list[dict[str, object]]:
             strict=True,
         )
     ]
+
+
+def _blame_record(blame: Blame) -> dict[str, object]:
+    return {
+        "stage": blame.stage,
+        "part": blame.part.value,
+        "took_ms": _milliseconds(blame.took_ns),
+        "usual_ms": _milliseconds(blame.usual_ns),
+    }
 
 
 def _rounded(values: FloatArray, digits: int, answer: Answer) -> list[object]:

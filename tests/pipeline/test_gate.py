@@ -232,7 +232,7 @@ def test_a_waiting_taker_is_woken(event: str) -> None:
 
     def wait() -> None:
         try:
-            results.append(bench.gate.wait_take().info.frame_id)
+            results.append(bench.gate.wait_take()[0].info.frame_id)
         except (LinkEnded, LinkClosed) as over:
             results.append(type(over))
 
@@ -247,6 +247,17 @@ def test_a_waiting_taker_is_woken(event: str) -> None:
         getattr(bench.gate, event)()
     thread.join(GUARD_S)
     assert results == [{"offer": 0, "warmed": 0, "release": 1, "end": LinkEnded, "close": LinkClosed}[event]]
+
+
+def test_it_is_said_how_long_a_picture_lay_in_the_mailbox() -> None:
+    """From its offer, not from that of the one that it pushed out."""
+    bench = Bench()
+    bench.offer(0)
+    bench.clock.advance(5 * NS_PER_MS)
+    bench.offer(1)
+    bench.clock.advance(7 * NS_PER_MS)
+    envelope, wait_ns = bench.gate.wait_take()
+    assert (envelope.info.frame_id, wait_ns) == (1, 7 * NS_PER_MS)
 
 
 def test_a_credit_comes_back() -> None:

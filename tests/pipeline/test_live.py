@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.clock import NS_PER_MS
-from pipeline.frame import Answer, CaptureClock, Fate, Heartbeat, Mode, Reason
+from pipeline.frame import Answer, Blame, CaptureClock, Fate, Heartbeat, Mode, Reason, Spent
 from pipeline.graph import Graph
 from pipeline.ledger import Ledger
 from pipeline.live import LiveEngine
@@ -84,3 +84,41 @@ def test_frames_inside_when_it_is_closed_stay_open_in_the_ledger() -> None:
     assert bench.ledger.abandon_open() == 3
     assert bench.ledger.books().fates[Fate.ABANDONED] == 3
     assert bench.ledger.books().balanced
+
+
+def test_a_late_answer_says_what_made_it_late() -> None:
+    """A decoder that never gets to run; the report counts it."""
+    bench = Bench()
+    bench.engine.publisher.warmed()
+    bench.capture(0)
+    bench.clock.advance(90 * NS_PER_MS)
+    bench.engine.publisher.publish_due()
+    [answer] = bench.answers
+    assert (answer.reason, answer.blame) == (Reason.LATE, Blame("decode", Spent.WAIT, 90 * NS_PER_MS, 0))
+    assert [(blame.stage, blame.frames) for blame in bench.engine.blames.top()] == [("decode", 1)]
+
+
+def test_a_frame_without_an_answer_is_blamed_on_the_waking_of_the_publisher() -> None:
+    """No stage can be the cause: an answer needs none of them."""
+    bench = Bench()
+    bench.engine.publisher.warmed()
+    bench.capture(0)
+    bench.clock.advance(101 * NS_PER_MS)
+    bench.engine.publisher.publish_due()
+    assert bench.answers == []
+    assert [(blame.stage, blame.part, blame.frames) for blame in bench.engine.blames.top()] == [("publish", "wait", 1)]
+
+
+def test_an_answer_that_is_not_out_of_time_blames_nobody() -> None:
+    """The detector was busy with a newer frame, or the model not ready: no step took too long."""
+    bench = Bench()
+    bench.capture(0)
+    bench.clock.advance(90 * NS_PER_MS)
+    bench.engine.publisher.publish_due()
+    bench.capture(1)
+    bench.engine.publisher.refuse(1, Reason.SUPERSEDED)
+    assert [(answer.reason, answer.blame) for answer in bench.answers] == [
+        (Reason.WARMING, None),
+        (Reason.SUPERSEDED, None),
+    ]
+    assert bench.engine.blames.top() == []

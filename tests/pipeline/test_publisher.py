@@ -10,7 +10,7 @@ from pipeline.clock import NS_PER_MS
 from pipeline.errors import Outage
 from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Health, Heartbeat, ProjectTo, Reason, Status
 from pipeline.ledger import Ledger
-from pipeline.publisher import Publisher, WakeMargin
+from pipeline.publisher import Publisher
 from pipeline.testing import ManualClock, Snapshot, frame_info
 
 LIMIT_NS = 100 * NS_PER_MS
@@ -314,29 +314,6 @@ def test_a_result_that_cannot_be_moved_is_true_for_its_capture() -> None:
     bench.turn_to(20 * NS_PER_MS)
     bench.publisher.measured(info, "boxes")
     assert [(answer.payload, answer.payload_at_ns) for answer in bench.answers] == [("boxes", None)]
-
-
-def test_the_margin_follows_the_lateness_of_wake_ups() -> None:
-    """It grows at once when a wake-up comes late, is never more than a third of the limit, and shrinks slowly."""
-    margin = WakeMargin(LIMIT_NS)
-    first_ns = margin.margin_ns
-    margin.observe(12 * NS_PER_MS)
-    assert margin.margin_ns == 26 * NS_PER_MS > first_ns
-    margin.observe(90 * NS_PER_MS)
-    assert margin.margin_ns == LIMIT_NS // 3
-    for _ in range(600):
-        margin.observe(50_000)
-    assert margin.margin_ns == 6 * NS_PER_MS
-
-
-def test_the_margin_grows_before_it_was_exceeded() -> None:
-    """From the first wake-up on there is room for one twice as late; only shrinking needs more of them."""
-    margin = WakeMargin(LIMIT_NS)
-    margin.observe(9 * NS_PER_MS)
-    assert margin.margin_ns == 20 * NS_PER_MS
-    for _ in range(62):
-        margin.observe(0)
-    assert margin.margin_ns == 20 * NS_PER_MS
 
 
 def test_the_margin_is_learnt_from_timed_wake_ups() -> None:

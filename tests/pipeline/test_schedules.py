@@ -348,7 +348,7 @@ class World:
         """Let the first stage's thread ask for the next picture."""
         self._taker_nap = None
         try:
-            envelope = self.gate.wait_take()
+            envelope, _ = self.gate.wait_take()
         except Slept as slept:
             self._taker_nap = next(self._naps)
             if self._future:  # else nothing will ever change

@@ -40,6 +40,14 @@ def test_a_frame_has_its_times(tmp_path: Path) -> None:
     assert (frame.answer, frame.hand_over_ns) == ("fresh", 2)
 
 
+def test_what_a_replay_has_no_use_for_is_passed_over(tmp_path: Path) -> None:
+    """Waits, the decoder's runs and blame say nothing of what came from outside."""
+    more = [[11, "began", -1, "decode", 1], [11, "decoded", -1, "", 1], [15, "began", 0, "pre", 3]]
+    later = [[66, "blamed", 0, "detect run", 40], [67, "limited", -1, "", 200]]
+    frame = read_recording(written(tmp_path / "t", [FRAME[0], *more, *FRAME[1:], *later])).frames[0]
+    assert frame == read_recording(written(tmp_path / "u", FRAME)).frames[0]
+
+
 def test_times_between_the_stages_are_kept(tmp_path: Path) -> None:
     """Threads take their time to wake up, and the hand-over to the publisher too."""
     service = RecordedServices(read_recording(written(tmp_path / "t", FRAME))).of(0)

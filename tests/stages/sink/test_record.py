@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.clock import NS_PER_S
 from pipeline.errors import Outage
-from pipeline.frame import Answer, CaptureClock, Health, Heartbeat, Reason, Status
+from pipeline.frame import Answer, Blame, CaptureClock, Health, Heartbeat, Reason, Spent, Status
 from stages.payloads import Tracks
 from stages.sink.record import (
     AnyRecord,
@@ -202,6 +202,14 @@ def test_boxes_that_were_moved_say_to_when(make_answer: Make) -> None:
     assert record["boxes_at_s"] == record["published_s"]
     validate(record)
     assert "boxes_at_s" not in record_from_answer(answer)
+
+
+def test_a_late_answer_says_what_made_it_late(make_answer: Make) -> None:
+    """Which step, and how long it took against what is usual."""
+    blame = Blame("detect", Spent.RUN, 92_000_000, 41_500_400)
+    record = record_from_answer(replace(make_answer(status=Status.FORECAST, reason=Reason.LATE), blame=blame))
+    validate(record)
+    assert record["blame"] == {"stage": "detect", "part": "run", "took_ms": 92.0, "usual_ms": 41.5}
 
 
 def test_a_heartbeat_is_blind_and_of_no_frame() -> None:
