@@ -1,0 +1,90 @@
+/** All that the page knows of one stream. A page of several streams would have several of these. */
+
+import { History } from "./history.js";
+import { Trails } from "./trails.js";
+
+const STEP_SHARE = 0.1;
+/** Weight of the newest step in what is usual. */
+const MOST_STEP_S = 5;
+
+/** Takes what comes, and keeps what the views show. */
+export class Stream {
+  history = new History();
+  trails = new Trails();
+  last = null;
+  /** The newest record, heartbeats included. */
+  lastAnswer = null;
+  /** The newest record of a frame. */
+  now = null;
+  /** The newest message of `/now`. */
+  recordAtS = null;
+  nowAtS = null;
+  /** When the newest of each came, on the reader's clock. */
+  blindSinceS = null;
+  /** Since when every answer is blind, on the reader's clock; null while they are not. */
+  stepS = null;
+  /** What usually lies between two records, seconds. */
+
+  /** Take a record of `/results`. */
+  takeRecord(record, arrivedS) {
+    if (this.#isAnotherRun(record)) {
+      this.history.clear();
+      this.trails.clear();
+      this.lastAnswer = null;
+    }
+    this.#pace(arrivedS);
+    this.last = record;
+    this.recordAtS = arrivedS;
+    if (record.status !== "blind") this.blindSinceS = null;
+    else this.blindSinceS ??= arrivedS;
+    this.history.add(record, arrivedS);
+    if (record.frame === null) return;
+    this.lastAnswer = record;
+    this.trails.add(record.tracks, momentOf(record));
+  }
+
+  /** Take a message of `/now`. */
+  takeNow(now, arrivedS) {
+    this.now = now;
+    this.nowAtS = arrivedS;
+  }
+
+  /** Note that the connection is new. */
+  connected(atS) {
+    this.history.untie();
+    this.recordAtS = this.nowAtS = atS;
+  }
+
+  /** Return the name of the stream, or null. */
+  get name() {
+    return this.last?.stream ?? this.now?.report.stream ?? null;
+  }
+
+  /** Return what a notice is made from. */
+  situation() {
+    const { last, now, nowAtS, blindSinceS, stepS } = this;
+    return { last, now, nowAtS, blindSinceS, stepS };
+  }
+
+  #pace(arrivedS) {
+    if (this.last === null || this.recordAtS === null) return;
+    const stepS = arrivedS - this.recordAtS;
+    this.stepS = this.stepS === null ? stepS : this.stepS + STEP_SHARE * (Math.min(stepS, MOST_STEP_S) - this.stepS);
+  }
+
+  #isAnotherRun(record) {
+    if (this.last && record.stream !== this.last.stream) return true;
+    return record.frame !== null && this.lastAnswer !== null && record.frame <= this.lastAnswer.frame;
+  }
+}
+
+/** Return the moment that the boxes of a record are true for, seconds. */
+export function momentOf(record) {
+  return record.boxes_at_s ?? record.captured_s ?? record.pts_s;
+}
+
+/** Return how fast the middle of a track's box moves, pixels a second. */
+export function speedOf(track) {
+  const [vx1, vy1, vx2, vy2] = track.velocity;
+  return Math.hypot((vx1 + vx2) / 2, (vy1 + vy2) / 2);
+}
