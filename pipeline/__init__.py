@@ -13,6 +13,8 @@ From the bottom up; every module imports only modules above it in this list:
     ledger      one fate per frame
     histogram   percentiles in flat memory
     report      the summary of a run
+    chrome      events as a trace in JSON
+    trace       the last seconds, ready for a trace
     observe     what may be seen and changed of a run while it goes
     statistics  times of one stage
     estimator   how long a stage will take

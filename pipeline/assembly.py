@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.chrome import TraceFacts
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
 from pipeline.feed import Backoff
 from pipeline.frame import Answer, Heartbeat, Mode, ProjectTo
@@ -14,7 +15,8 @@ from pipeline.ledger import Ledger
 from pipeline.live import LiveEngine
 from pipeline.lossless import LosslessEngine
 from pipeline.stage import OpenContext
-from pipeline.timings import TimingsFile
+from pipeline.timings import Timings, TimingsFile
+from pipeline.trace import MissTraces, Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class RunSettings:
     """Live only: the moment that answers are true for."""
     timings: Path | None = None
     """Live only: file for the record of what happened when."""
+    trace_ns: int | None = None
+    """How far back traces reach; None: the run is not traced."""
+    trace_on_miss: Path | None = None
+    """Live only: folder for traces that are made after a burst of misses; the run is traced then."""
     configuration: Mapping[str, object] = field(default_factory=dict)
     """The effective configuration as plain data, secrets masked: to be shown, and for nothing else."""
 
@@ -51,7 +57,7 @@ def make_engine(
     ledger: Ledger,
     hand_over: Callable[[Answer], None],
     hand_beat: Callable[[Heartbeat], None],
-    timings: TimingsFile | None,
+    timings: Timings,
 ) -> LiveEngine | LosslessEngine:
     """Return the engine of the mode; see there for the arguments."""
     keep_pictures = any(sink.wants_pictures for _, sink in plan.sinks)
@@ -78,6 +84,7 @@ def make_engine(
         clock=clock,
         ledger=ledger,
         hand_over=hand_over,
+        timings=timings,
     )
 
 
@@ -92,6 +99,22 @@ def make_timings(plan: Plan, settings: RunSettings, clock: Clock) -> TimingsFile
         "detector": plan.detector,
     }
     return TimingsFile(settings.timings, settings=told, clock=clock)
+
+
+def make_tracer(plan: Plan, settings: RunSettings, clock: Clock) -> Tracer | None:
+    """Return what keeps the last seconds for traces; None when none are wanted."""
+    if settings.trace_ns is None:
+        return None
+    decode = () if plan.decoder is None else ("decode",)
+    facts = TraceFacts(
+        stream=settings.stream_id,
+        live=settings.mode is Mode.LIVE,
+        stages=(*decode, *(name for name, _ in plan.stages)),
+        sinks=tuple(name for name, _ in plan.sinks),
+    )
+    on_miss = None if settings.trace_on_miss is None else MissTraces(settings.trace_on_miss, settings.stream_id)
+    limit_ns = settings.deadline_ns if facts.live else None
+    return Tracer(facts, span_ns=settings.trace_ns, limit_ns=limit_ns, clock=clock, on_miss=on_miss)
 
 
 def make_context(settings: RunSettings, clock: Clock) -> OpenContext:

@@ -11,6 +11,7 @@ from pipeline.frame import Answer, Heartbeat, Mode
 from pipeline.link import Link, Policy
 from pipeline.report import SinkReport
 from pipeline.stage import Sink
+from pipeline.timings import Event, Timings
 
 log = logging.getLogger("framepace.sink")
 
@@ -26,9 +27,11 @@ class Delivery:
     A sink that raises is closed and reported; its queue is emptied from then on, so that nobody waits for it.
     """
 
-    def __init__(self, name: str, sink: Sink, *, mode: Mode, clock: Clock) -> None:
+    def __init__(self, name: str, sink: Sink, *, mode: Mode, clock: Clock, timings: Timings | None = None) -> None:
         self.name = name
         self.sink = sink
+        self._clock = clock
+        self._timings = timings or Timings()
         self._capacity = _CAPACITY_WITH_PICTURES if sink.wants_pictures else _CAPACITY
         self.link: Link[Answer | Heartbeat] = Link(
             f"publish -> {name}",
@@ -105,7 +108,9 @@ class Delivery:
                 self.sink.beat(answer)
                 return
             frame_id = answer.info.frame_id
+            start_ns = self._clock.now_ns()
             self.sink.write(answer, gap=frame_id - self._last_frame - 1)
+            self._timings.note(Event.WRITTEN, start_ns, frame_id, self.name, self._clock.now_ns() - start_ns)
         except BaseException as error:  # a sink may fail in any way, sys.exit too, and must not take others along
             self._dropped(answer)
             self._fail(error)

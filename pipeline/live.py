@@ -30,7 +30,7 @@ from pipeline.publisher import Publisher
 from pipeline.report import Queue
 from pipeline.stage import Decoded, Decoder, Stage
 from pipeline.statistics import StageStatistics, queue_report
-from pipeline.timings import Event, Timings, TimingsFan
+from pipeline.timings import Event, Timings, fanned
 from pipeline.worker import Worker
 
 log = logging.getLogger("framepace.live")
@@ -96,7 +96,7 @@ class LiveEngine:
         self._detector = plan.detector
         names = [name for name, _ in plan.stages]
         self.blames = Blames(names)
-        self._timings: Timings = self.blames if timings is None else TimingsFan([self.blames, timings])
+        self._timings = fanned(self.blames, timings)
         place = names.index(plan.detector)
         self.estimator = Estimator()
         self.publisher = Publisher(

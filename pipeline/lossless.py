@@ -25,6 +25,7 @@ from pipeline.link import Link, Policy
 from pipeline.report import Queue
 from pipeline.stage import Decoded, Decoder, Forecaster, Stage
 from pipeline.statistics import StageStatistics, queue_report
+from pipeline.timings import Event, Timings
 from pipeline.worker import Worker
 
 log = logging.getLogger("framepace.lossless")
@@ -111,6 +112,7 @@ class LosslessEngine:
         workers: threads for stateless stages.
         keep_pictures: whether a sink wants the pictures with the answers.
         hand_over: gives an answer to all sinks; may wait.
+        timings: takes note of what happens.
     """
 
     def __init__(
@@ -123,9 +125,11 @@ class LosslessEngine:
         clock: Clock,
         ledger: Ledger,
         hand_over: Callable[[Answer], None],
+        timings: Timings | None = None,
     ) -> None:
         self._plan = plan
         self._clock = clock
+        self._timings = timings or Timings()
         self._keep_pictures = keep_pictures
         self._ledger = ledger
         self._hand_over = hand_over
@@ -211,9 +215,15 @@ class LosslessEngine:
         return self._links[0] if self._links else self._answers
 
     def _register(self, registered: Registered) -> None:
-        self._ledger.captured(registered.info.frame_id)
+        info = registered.info
+        self._timings.note(Event.CAPTURED, self._clock.now_ns(), info.frame_id, value=info.captured_ns)
+        self._ledger.captured(info.frame_id)
         if registered.undecodable:
-            self._ledger.settle(registered.info.frame_id, Fate.UNDECODABLE)
+            self._undecodable(info)
+
+    def _undecodable(self, info: FrameInfo) -> None:
+        self._timings.note(Event.UNDECODABLE, self._clock.now_ns(), info.frame_id)
+        self._ledger.settle(info.frame_id, Fate.UNDECODABLE)
 
     def _decode(self, decoder: Decoder) -> None:
         statistics = self.statistics["decode"]
@@ -221,6 +231,7 @@ class LosslessEngine:
             while True:
                 (ticket, payload), wait_ns = self._packets.wait_get()
                 start_ns, start_cpu_ns = self._clock.now_ns(), thread_cpu_ns()
+                self._timings.note(Event.BEGAN, start_ns, text="decode", value=wait_ns)
                 pictures: list[Decoded] = []
                 failed = False
                 try:
@@ -230,8 +241,10 @@ class LosslessEngine:
                     log.warning("packet without a picture: %s", error)
                 run_ns, cpu_ns = self._clock.now_ns() - start_ns, thread_cpu_ns() - start_cpu_ns
                 statistics.add(wait_ns=wait_ns, run_ns=run_ns, cpu_ns=cpu_ns, failed=failed)
-                for decoded in pictures:
-                    self._emit(decoded)
+                envelopes = [item for decoded in pictures if (item := self._item(decoded)) is not None]
+                self._timings.note(Event.DECODED, start_ns, value=run_ns)
+                for item in envelopes:
+                    self._first_link().wait_put(item)
         except LinkEnded:
             self._finish_decoding(decoder)
         except LinkClosed:
@@ -242,19 +255,26 @@ class LosslessEngine:
             for decoded in decoder.flush():
                 self._emit(decoded)
             for lost in self.intake.rest():
-                self._ledger.settle(lost.frame_id, Fate.UNDECODABLE)
+                self._undecodable(lost)
             self._first_link().end()
         except LinkClosed:
             return
 
     def _emit(self, decoded: Decoded) -> None:
+        item = self._item(decoded)
+        if item is not None:
+            self._first_link().wait_put(item)
+
+    def _item(self, decoded: Decoded) -> _Item | None:
+        """Return a picture with its frame; None if its frame is not known (any more)."""
         emerged = self.intake.emerged(decoded.ticket)
         for lost in emerged.lost:
-            self._ledger.settle(lost.frame_id, Fate.UNDECODABLE)
-        if emerged.info is not None:
-            picture = decoded.payload if self._keep_pictures else None
-            envelope = Envelope(emerged.info, decoded.payload)
-            self._first_link().wait_put(_Item(envelope, decoded.size, picture))
+            self._undecodable(lost)
+        if emerged.info is None:
+            return None
+        self._timings.note(Event.OFFERED, self._clock.now_ns(), emerged.info.frame_id)
+        picture = decoded.payload if self._keep_pictures else None
+        return _Item(Envelope(emerged.info, decoded.payload), decoded.size, picture)
 
     # Stages
 
@@ -286,6 +306,7 @@ class LosslessEngine:
             return item
         info = item.envelope.info
         start_ns, start_cpu_ns = self._clock.now_ns(), thread_cpu_ns()
+        self._timings.note(Event.BEGAN, start_ns, info.frame_id, name, wait_ns)
         result, refused = None, None
         try:
             result = stage.process(item.envelope.payload, info)
@@ -293,9 +314,11 @@ class LosslessEngine:
         except Exception as error:  # a stage may raise anything; the frame is answered, the run goes on
             self._note_failure(name, info.frame_id, error)
             refused = Reason.FAILED
+        run_ns = self._clock.now_ns() - start_ns
+        self._timings.note(Event.RAN, start_ns, info.frame_id, name, run_ns)
         self.statistics[name].add(
             wait_ns=wait_ns,
-            run_ns=self._clock.now_ns() - start_ns,
+            run_ns=run_ns,
             cpu_ns=thread_cpu_ns() - start_cpu_ns,
             failed=refused is Reason.FAILED,
         )
@@ -320,6 +343,7 @@ class LosslessEngine:
     def _answer(self, item: _Item) -> None:
         info = item.envelope.info
         status, reason, payload = self._judge(info, item)
+        start_ns = self._clock.now_ns()
         self._hand_over(
             Answer(
                 info=info,
@@ -334,6 +358,8 @@ class LosslessEngine:
             )
         )
         self._ledger.settle(info.frame_id, Fate(status), reason)
+        text = status if reason is None else f"{status}:{reason}"
+        self._timings.note(Event.ANSWERED, start_ns, info.frame_id, text, self._clock.now_ns() - start_ns)
 
     def _judge(self, info: FrameInfo, item: _Item) -> tuple[Status, Reason | None, object | None]:
         """Say what is known of a frame."""

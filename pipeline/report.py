@@ -84,6 +84,13 @@ class BlameReport(_Frozen):
     excess_ms: float = Field(description="How much longer it took, mean over those that missed.")
 
 
+class TracesReport(_Frozen):
+    """Traces that were written because frames were missed."""
+
+    written: int
+    failed: int = Field(description="How many could not be written.")
+
+
 class DetectorReport(_Frozen):
     """The detector."""
 
@@ -122,6 +129,7 @@ class Report(_Frozen):
     detector: DetectorReport | None
     source: SourceReport
     blames: list[BlameReport] = Field(description="What made frames miss their deadline, the most frequent first.")
+    traces: TracesReport | None = Field(description="Null when misses are not traced.")
     health: Health | None
     margin_ms: float | None = Field(description="How long before its deadline a frame was answered at the latest.")
     ready_s: float | None = Field(description="From the start of the run to when source, model and sinks were open.")

@@ -14,6 +14,7 @@ from pipeline.ledger import Ledger
 from pipeline.live import LiveEngine
 from pipeline.lossless import LosslessEngine
 from pipeline.report import Ages, DetectorReport, Report, SourceReport, frames_from_books, percentiles_ms
+from pipeline.trace import Tracer
 
 
 class Reporter:
@@ -36,6 +37,7 @@ class Reporter:
         engine: LiveEngine | LosslessEngine,
         feed: Feed,
         deliveries: Sequence[Delivery],
+        tracer: Tracer | None = None,
     ) -> None:
         self._plan = plan
         self._stream_id = stream_id
@@ -45,6 +47,7 @@ class Reporter:
         self._engine = engine
         self._feed = feed
         self._deliveries = deliveries
+        self._tracer = tracer
         self._ready_ns: int | None = None
         self._first_answer_ns: int | None = None
         self.started()
@@ -92,6 +95,7 @@ class Reporter:
             detector=self._detector(),
             source=self._source(live),
             blames=live.blames.top() if live else [],
+            traces=self._tracer.report() if self._tracer is not None else None,
             health=live.publisher.health.state if live else None,
             margin_ms=round(live.publisher.margin_ns / NS_PER_MS, 3) if live else None,
             ready_s=self._seconds_to(self._ready_ns),

@@ -17,7 +17,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 
-from pipeline.assembly import RunSettings, make_context, make_engine, make_timings
+from pipeline.assembly import RunSettings, make_context, make_engine, make_timings, make_tracer
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag, RealClock
 from pipeline.delivery import Delivery
 from pipeline.errors import LinkClosed, StageFailed
@@ -32,6 +32,7 @@ from pipeline.opening import OpenParts
 from pipeline.report import Report
 from pipeline.reporting import Reporter
 from pipeline.stage import Part
+from pipeline.timings import fanned
 from pipeline.worker import Worker
 
 log = logging.getLogger("framepace.run")
@@ -67,8 +68,14 @@ class Run:
         self._on_answer = on_answer
         self._ledger = Ledger()
         self._stopping = Flag(self._clock)
-        self._deliveries = [Delivery(name, sink, mode=settings.mode, clock=self._clock) for name, sink in plan.sinks]
-        self._timings = make_timings(plan, settings, self._clock)
+        timings = make_timings(plan, settings, self._clock)
+        self._tracer = make_tracer(plan, settings, self._clock)
+        watching = self._tracer if settings.trace_on_miss is not None else None
+        self._recorders = [recorder for recorder in (timings, watching) if recorder is not None]  # with a thread each
+        self._deliveries = [
+            Delivery(name, sink, mode=settings.mode, clock=self._clock, timings=self._tracer)
+            for name, sink in plan.sinks
+        ]
         self._engine = make_engine(
             plan,
             settings,
@@ -76,7 +83,7 @@ class Run:
             ledger=self._ledger,
             hand_over=self._hand_over,
             hand_beat=self._hand_beat,
-            timings=self._timings,
+            timings=fanned(timings, self._tracer),
         )
         context = make_context(settings, self._clock)
         self._feed = Feed(
@@ -111,6 +118,7 @@ class Run:
             engine=self._engine,
             feed=self._feed,
             deliveries=self._deliveries,
+            tracer=self._tracer,
         )
         self._started = False
         self._final: Report | None = None
@@ -131,17 +139,17 @@ class Run:
             raise RuntimeError("a run can be started once; make another one")
         self._started = True
         self._reporter.started()
-        if self._timings is not None:
-            self._timings.open()
-            self._sink_threads.append(self._thread("timings", self._timings.run))
         try:
+            for recorder in self._recorders:
+                recorder.open()
+                self._sink_threads.append(self._thread(recorder.name, recorder.run))
             self._attach_observers()
             opener = self._parts.open_all(cancelled)
         except BaseException:
             self._stopping.set()  # also a source that is still waited for
             self._parts.close()
-            if self._timings is not None:
-                self._timings.close()
+            for recorder in self._recorders:
+                recorder.close()
             raise
         if self._stopping.is_set:
             self._workers[opener] = ()
@@ -221,7 +229,13 @@ class Run:
     # Opening
 
     def _attach_observers(self) -> None:
-        view = RunView(self._engine, configuration=self._settings.configuration, report=self.report, stop=self.stop)
+        view = RunView(
+            self._engine,
+            configuration=self._settings.configuration,
+            report=self.report,
+            stop=self.stop,
+            trace=None if self._tracer is None else self._tracer.trace,
+        )
         for _, sink in self._plan.sinks:
             if isinstance(sink, Observer):
                 sink.attach(view)
@@ -283,8 +297,8 @@ class Run:
         self._engine.intake.flush()  # what was read and had no id yet was captured, too
         self._ledger.abandon_open()
         self._end_deliveries()
-        if self._timings is not None:
-            self._timings.close()
+        for recorder in self._recorders:
+            recorder.close()
         self._join(self._sink_threads, SINK_STOP_NS)
         for delivery in self._deliveries:
             delivery.close()
@@ -320,3 +334,7 @@ class Run:
     def report(self) -> Report:
         """Return the report so far; final after finish()."""
         return self._final or self._reporter.report(stuck=self._stuck, failure=self.failure)
+
+    def trace(self) -> bytes | None:
+        """Return the trace of the last seconds, Chrome JSON; None when the run is not traced."""
+        return None if self._tracer is None else self._tracer.trace(over=self._final is not None)

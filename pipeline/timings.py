@@ -60,6 +60,8 @@ class Event(StrEnum):
     """It was settled (`fresh`, `forecast:late`, ..., `missed`; duration of the hand-over in ns)."""
     BLAMED = "blamed"
     """It missed because of a step (`detect run`; what that took in ns)."""
+    WRITTEN = "written"
+    """A sink began with its answer (the sink, duration in ns)."""
     LIMITED = "limited"
     """Frames captured from now on have another deadline (ns)."""
     ENDED = "ended"
@@ -73,7 +75,15 @@ class Timings:
         """Take note of an event; never waits, may be called from any thread."""
 
 
-class TimingsFan(Timings):
+def fanned(*receivers: Timings | None) -> Timings:
+    """Return what passes events on to all receivers that there are."""
+    present = [receiver for receiver in receivers if receiver is not None]
+    if len(present) == 1:
+        return present[0]
+    return _Fan(present) if present else Timings()
+
+
+class _Fan(Timings):
     """Passes each event on to several."""
 
     def __init__(self, receivers: Sequence[Timings]) -> None:
@@ -91,6 +101,8 @@ class TimingsFile(Timings):
         path: of the file; an old one is overwritten.
         settings: what the run was asked for; goes into the first line.
     """
+
+    name = "timings"
 
     def __init__(self, path: Path, *, settings: dict[str, object], clock: Clock) -> None:
         self._path = path

@@ -89,6 +89,13 @@ def run(
     record_timings: Annotated[
         str | None, typer.Option(help="Live: write what happened when to this file, for framepace simulate.")
     ] = None,
+    trace: Annotated[
+        str | None, typer.Option(help="Write a trace of the last seconds to this file, JSON for Perfetto.")
+    ] = None,
+    trace_seconds: Annotated[float | None, typer.Option(help="How far back traces reach; 30.", min=1, max=600)] = None,
+    trace_on_miss: Annotated[
+        str | None, typer.Option(help="Live: write traces into this folder when several frames in a row are missed.")
+    ] = None,
     quiet: Annotated[bool | None, typer.Option("--quiet", help="Print errors only.")] = None,
 ) -> None:
     """Detect, track, and answer every frame."""
@@ -114,6 +121,9 @@ def run(
         give_up_after=give_up_after,
         project_to=project_to,
         record_timings=record_timings,
+        trace=trace,
+        trace_seconds=trace_seconds,
+        trace_on_miss=trace_on_miss,
         quiet=quiet,
     )
     raise typer.Exit(run_command(flags))

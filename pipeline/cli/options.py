@@ -35,6 +35,9 @@ class Flags:
     give_up_after: str | None = None
     project_to: str | None = None
     record_timings: str | None = None
+    trace: str | None = None
+    trace_seconds: float | None = None
+    trace_on_miss: str | None = None
     quiet: bool | None = None
 
 
@@ -58,6 +61,9 @@ def raw_from_flags(flags: Flags) -> dict[str, object]:
         "give_up_after": flags.give_up_after,
         "project_to": flags.project_to,
         "record_timings": flags.record_timings,
+        "trace": flags.trace,
+        "trace_seconds": flags.trace_seconds,
+        "trace_on_miss": flags.trace_on_miss,
         "quiet": flags.quiet,
         "sinks": flags.sinks or None,
     }

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from pipeline.errors import ConfigError
 from pipeline.graph import Plan
 from pipeline.report import Report
 from pipeline.run import Run
+from pipeline.trace import write_whole
 
 _SWITCH_INTERVAL_S = 0.0005
 """A thread that wants the interpreter lock from a busy Python loop waits this long, not the default 5 ms."""
@@ -35,19 +36,19 @@ def run_command(flags: Flags) -> int:
         PipelineError: it could not start.
     """
     config, built = built_from_flags(flags)
-    report_file = _reserve("--report", config.report, built.plan)
-    timings_file = _reserve("--record-timings", config.record_timings, built.plan)
-    if report_file is not None and report_file == timings_file:
-        raise ConfigError.one("--record-timings", f"{report_file} is in use by --report")
+    wanted = {"--report": config.report, "--record-timings": config.record_timings, "--trace": config.trace}
+    files = _reserve_all(wanted, built.plan)
     console = make_console()
     set_up_logging(console, quiet=config.quiet)
     run, report = execute(built, console, quiet=config.quiet)
     if not config.quiet:
         print_summary(report, console)
     code = _judge(run, report, console)
-    if report_file is not None and not _write_report(report_file, report, console):
-        return 1
-    return code
+    written = [
+        _write("report", files.get("--report"), report.model_dump_json(indent=2).encode() + b"\n", console),
+        _write("trace", files.get("--trace"), run.trace(), console),
+    ]
+    return code if all(written) else 1
 
 
 def make_console() -> Console:
@@ -122,10 +123,21 @@ def _quiet_collector() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _reserve(flag: str, path: str | None, plan: Plan) -> Path | None:
-    """Return the path of a file beside the sinks; raise ConfigError now if it cannot be written later."""
-    if path is None:
-        return None
+def _reserve_all(wanted: Mapping[str, str | None], plan: Plan) -> dict[str, Path]:
+    """Return the files beside the sinks, by flag; raise ConfigError now if one cannot be written later."""
+    files: dict[str, Path] = {}
+    for flag, path in wanted.items():
+        if path is None:
+            continue
+        file = _reserve(flag, path, plan)
+        user = next((other for other, used in files.items() if used.resolve() == file.resolve()), None)
+        if user is not None:
+            raise ConfigError.one(flag, f"{path} is in use by {user}")
+        files[flag] = file
+    return files
+
+
+def _reserve(flag: str, path: str, plan: Plan) -> Path:
     file = Path(path)
     if file.is_dir():
         raise ConfigError.one(flag, f"{path} is a directory; give a file")
@@ -140,14 +152,14 @@ def _reserve(flag: str, path: str | None, plan: Plan) -> Path | None:
     return file
 
 
-def _write_report(file: Path, report: Report, console: Console) -> bool:
-    """Write the report as a whole or not at all."""
-    draft = file.with_name(file.name + ".part")
+def _write(what: str, file: Path | None, content: bytes | None, console: Console) -> bool:
+    """Write a file as a whole or not at all; return whether all is well."""
+    if file is None or content is None:
+        return True
     try:
-        draft.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        draft.replace(file)
+        write_whole(file, content)
     except OSError as error:
-        console.print(f"framepace: the report could not be written: {error}", style="red", markup=False)
+        console.print(f"framepace: the {what} could not be written: {error}", style="red", markup=False)
         return False
     return True
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.assembly import RunSettings
+from pipeline.clock import NS_PER_S
 from pipeline.config.load import as_part, with_options
 from pipeline.config.model import PartConfig, RunConfig
 from pipeline.config.problems import problems_from
@@ -30,6 +31,7 @@ from pipeline.stage import Decoder, Options, Part, Sink, Source, Stage
 
 _DEFAULT_SOURCE = "video"
 _DEFAULT_DECODER = "video"
+_TRACE_S = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ class _Builder:
         mode = self._mode(source)
         if mode is Mode.LOSSLESS and self._config.record_timings is not None:
             self._say("$.record_timings", "only a live run has timings; play the file as a camera with --pace pts")
+        if mode is Mode.LOSSLESS and self._config.trace_on_miss is not None:
+            self._say("$.trace_on_miss", "only a live run misses frames; play the file as a camera with --pace pts")
         if self._problems or source is None:
             raise ConfigError(self._problems)
         plan = Graph.chain(source, decoder, stages, sinks).check(mode)
@@ -137,10 +141,18 @@ class _Builder:
             heartbeat_ns=config.engine.heartbeat,
             project_to=config.project_to,
             timings=None if config.record_timings is None else Path(config.record_timings),
+            trace_ns=self._trace_ns(),
+            trace_on_miss=None if config.trace_on_miss is None else Path(config.trace_on_miss),
             backoff=Backoff(
                 config.engine.reconnect_first, config.engine.reconnect_most, give_up_ns=config.give_up_after
             ),
         )
+
+    def _trace_ns(self) -> int | None:
+        config = self._config
+        if config.trace is None and config.trace_on_miss is None and config.trace_seconds is None:
+            return None
+        return round((config.trace_seconds or _TRACE_S) * NS_PER_S)
 
     def _source(self) -> Source | None:
         written = self._config.source

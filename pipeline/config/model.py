@@ -76,4 +76,14 @@ class RunConfig(_Section):
     record_timings: str | None = Field(
         default=None, description="Live: file for what happened when, to be played again by `framepace simulate`."
     )
+    trace: str | None = Field(
+        default=None, description="File for a trace of the last seconds of the run, to be opened in Perfetto."
+    )
+    trace_seconds: Annotated[float, Field(ge=1, le=600)] | None = Field(
+        default=None,
+        description="How far back traces reach, 30 if absent; alone, traces can be asked for while it runs.",
+    )
+    trace_on_miss: str | None = Field(
+        default=None, description="Live: folder for traces that are made when several frames in a row are missed."
+    )
     quiet: bool = Field(default=False, description="Print errors only.")
