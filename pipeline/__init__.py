@@ -9,6 +9,7 @@ From the bottom up; every module imports only modules above it in this list:
     stage       the roles that authors fill
     timings     when things happened, for playing a run again
     registry    finds parts by name
+    valve       lets through, or holds back
     link        the bounded queue between two threads
     ledger      one fate per frame
     histogram   percentiles in flat memory
@@ -21,9 +22,11 @@ From the bottom up; every module imports only modules above it in this list:
     blame       which step made a frame miss
     admission   whether the newest picture may have the detector
     health      how the stream is doing, in one word
+    limits      the deadline after capture, which may change
     intake      samples to frames, in presentation order
     heartbeat   when to say that there is nothing to say
-    margin      how early the publisher must wake up
+    forecast    what a result says of another moment
+    margin      how long before a deadline to wake up
     publisher   the answers, in order and in time
     gate        the mailbox in front of the detector
     graph       stages and links, checked
@@ -33,6 +36,7 @@ From the bottom up; every module imports only modules above it in this list:
     live        the engine of live runs
     lossless    the engine of lossless runs
     opening     opens the parts of a plan, and closes them
+    controls    what may be changed while a run goes
     reporting   the report, from what all parts counted
     observing   what observers see, from what all parts counted
     assembly    puts an engine together

@@ -85,6 +85,8 @@ class Reason(StrEnum):
     """Skipped on purpose before it was decoded, or by a stage that returned None."""
     WARMING = "warming"
     """The model was not ready yet."""
+    PAUSED = "paused"
+    """Detection was paused by whoever controls the run."""
 
 
 class Health(StrEnum):

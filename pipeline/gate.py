@@ -16,6 +16,7 @@ from pipeline.clock import NS_PER_S, Clock
 from pipeline.errors import LinkClosed, LinkEnded
 from pipeline.estimator import Estimator
 from pipeline.frame import Envelope, Reason
+from pipeline.margin import most_of
 from pipeline.timings import Event, Timings
 
 _PERIODS = 15
@@ -73,6 +74,7 @@ class Gate:
         self._period_ns: int | None = None  # of these, the medians
         self._lag_ns = 0
         self._warm = False
+        self._paused = False
         self._ended = False
         self._closed = False
         self.offered = 0
@@ -102,6 +104,19 @@ class Gate:
             self._warm = True
             self._changed.notify_all()
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is admitted, on purpose."""
+        return self._paused
+
+    def pause(self) -> None:
+        """Admit nothing until resume(); what was admitted goes its way, and the newest picture waits."""
+        self._set(paused=True)
+
+    def resume(self) -> None:
+        """Admit again, and first the newest picture."""
+        self._set(paused=False)
+
     def detector_started(self) -> None:
         """Say that the detector began a job; nobody need look again, since it cannot be free earlier for that."""
         with self._changed:
@@ -122,9 +137,7 @@ class Gate:
 
     def end(self) -> None:
         """Say that no more pictures will come."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+        self._set(ended=True)
 
     def close(self) -> None:
         """Stop: wait_take and offer raise LinkClosed."""
@@ -162,6 +175,18 @@ class Gate:
             taken, hopeless, wake_ns = self._look()
         return (None if taken is None else self._passed(taken, hopeless=hopeless)), wake_ns
 
+    def _set(self, *, paused: bool | None = None, ended: bool | None = None) -> None:
+        """Change what is known; nobody waits for a resume after the end, so the last picture is then refused."""
+        with self._changed:
+            self._paused = self._paused if paused is None else paused
+            self._ended = self._ended if ended is None else ended
+            last = None
+            if self._paused and self._ended:
+                last, reason, self._newest = self._newest, self._refusal(), None
+            self._changed.notify_all()
+        if last is not None:
+            self._refuse(last.info.frame_id, reason)
+
     @property
     def depth(self) -> int:
         """How many pictures wait to be admitted: 0 or 1."""
@@ -179,7 +204,7 @@ class Gate:
             if self._ended:
                 raise LinkEnded("gate")
             return None, False, None
-        if not self._warm:
+        if not self._warm or self._paused:
             return None, False, None
         decision = self._decide(self._newest)
         if isinstance(decision, PreferNext):
@@ -202,6 +227,8 @@ class Gate:
     def _refusal(self) -> Reason:
         if not self._warm:
             return Reason.WARMING
+        if self._paused:
+            return Reason.PAUSED
         return Reason.WOULD_MISS if self._newest_would_miss else Reason.SUPERSEDED
 
     def _decide(self, envelope: Envelope) -> Decision:
@@ -210,7 +237,7 @@ class Gate:
         self._timings.note(Event.ASKED, now_ns, info.frame_id)
         situation = Situation(
             now_ns=now_ns,
-            limit_ns=None if info.due_ns is None else info.due_ns - self._margin_ns(),
+            limit_ns=None if info.due_ns is None else info.due_ns - self._margin_of(info.due_ns - info.captured_ns),
             captured_ns=info.captured_ns,
             in_flight=len(self._in_flight),
             credit_limit=self._credit_limit,
@@ -219,6 +246,10 @@ class Gate:
             arrival_lag_ns=self._lag_ns,
         )
         return self._policy(situation, self._prediction())
+
+    def _margin_of(self, limit_ns: int) -> int:
+        """Return the margin of a frame, which may have been captured when another limit was in force."""
+        return min(self._margin_ns(), most_of(limit_ns))
 
     def _prediction(self) -> Prediction:
         estimator = self._estimator

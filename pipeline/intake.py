@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from pipeline.clock import NS_PER_S
 from pipeline.frame import CaptureClock, FrameInfo
+from pipeline.limits import Limits
 from pipeline.stage import Sample
 
 _MAX_REORDER = 16
@@ -61,13 +62,14 @@ class Intake:
 
     Args:
         stream_id: goes into every FrameInfo.
-        limit_ns: the deadline after capture; None in lossless mode, where the presentation time is the capture time.
+        limit_ns: the deadline after capture, at first; None in lossless mode, where the presentation time is the
+            capture time.
         register: called for each new frame, in presentation order, under the lock.
     """
 
     def __init__(self, stream_id: str, *, limit_ns: int | None, register: Callable[[Registered], None]) -> None:
         self._stream_id = stream_id
-        self._limit_ns = limit_ns
+        self._limits = None if limit_ns is None else Limits(limit_ns)
         self._register = register
         self._lock = threading.Lock()  # guards all fields
         self._waiting: list[tuple[int, int, _Waiting]] = []
@@ -139,6 +141,17 @@ class Intake:
             return rest
 
     @property
+    def limit_ns(self) -> int | None:
+        """The deadline after capture of a frame that is captured now."""
+        return None if self._limits is None else self._limits.present_ns
+
+    def change_limit(self, limit_ns: int, now_ns: int) -> None:
+        """Give frames another deadline after capture that are captured from now on; in live mode only."""
+        with self._lock:
+            assert self._limits is not None
+            self._limits.change(limit_ns, now_ns)
+
+    @property
     def frames(self) -> int:
         """How many frames were registered so far."""
         return self._next_frame
@@ -163,13 +176,13 @@ class Intake:
 
     def _register_first(self) -> None:
         _, _, waiting = heapq.heappop(self._waiting)
-        captured_ns = waiting.pts_ns if self._limit_ns is None else waiting.captured_ns
+        captured_ns = waiting.pts_ns if self._limits is None else waiting.captured_ns
         info = FrameInfo(
             stream_id=self._stream_id,
             frame_id=self._next_frame,
             pts_s=waiting.pts_ns / NS_PER_S,
             captured_ns=captured_ns,
-            due_ns=None if self._limit_ns is None else captured_ns + self._limit_ns,
+            due_ns=None if self._limits is None else captured_ns + self._limits.of(captured_ns),
         )
         self._next_frame += 1
         self._last_pts_ns = waiting.pts_ns

@@ -63,7 +63,7 @@ class LiveEngine:
 
     Args:
         plan: the checked graph.
-        limit_ns: the deadline after capture.
+        limit_ns: the deadline after capture, at first.
         credit_limit: frames between admission and the end of detection.
         keep_pictures: whether a sink wants the pictures with the answers.
         heartbeat_ns: how often to say that there is no frame to answer.
@@ -182,6 +182,37 @@ class LiveEngine:
         for link in self._all_links():
             link.close()
         self.publisher.stop()
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is admitted, on purpose."""
+        return self.gate.paused
+
+    def pause(self) -> None:
+        """Admit nothing until resume(): answers are forecasts, and soon blind."""
+        self._timings.note(Event.PAUSED, self._clock.now_ns())
+        self.gate.pause()
+        self.publisher.pause()
+
+    def resume(self) -> None:
+        """Admit again."""
+        self._timings.note(Event.RESUMED, self._clock.now_ns())
+        self.publisher.resume()
+        self.gate.resume()
+
+    @property
+    def limit_ns(self) -> int:
+        """The deadline after capture of a frame that is captured now."""
+        limit_ns = self.intake.limit_ns
+        assert limit_ns is not None
+        return limit_ns
+
+    def change_limit(self, limit_ns: int) -> None:
+        """Give frames another deadline that are captured from now on."""
+        now_ns = self._clock.now_ns()
+        self._timings.note(Event.LIMITED, now_ns, value=limit_ns)
+        self.publisher.change_limit(limit_ns)
+        self.intake.change_limit(limit_ns, now_ns)
 
     def queues(self) -> dict[str, Queue]:
         """Return the report's part."""
@@ -324,7 +355,9 @@ class LiveEngine:
     def _take(self, place: int) -> tuple[Envelope, int]:
         if place:
             return self._links[place - 1].wait_get()
-        return self.gate.wait_take()
+        envelope, wait_ns = self.gate.wait_take()
+        self.publisher.admitted(envelope.info.frame_id)
+        return envelope, wait_ns
 
     def _process(self, name: str, stage: Stage, envelope: Envelope, wait_ns: int) -> object | None:
         """Run a stage on one frame; None when there is nothing for the next one, and the publisher was told."""

@@ -26,6 +26,7 @@ from pipeline.report import Queue
 from pipeline.stage import Decoded, Decoder, Forecaster, Stage
 from pipeline.statistics import StageStatistics, queue_report
 from pipeline.timings import Event, Timings
+from pipeline.valve import Valve
 from pipeline.worker import Worker
 
 log = logging.getLogger("framepace.lossless")
@@ -133,6 +134,7 @@ class LosslessEngine:
         self._keep_pictures = keep_pictures
         self._ledger = ledger
         self._hand_over = hand_over
+        self._valve = Valve(clock)
         self._packets: Link[tuple[int, object]] = Link(
             "capture -> decode", capacity=_PACKETS, policy=Policy.BLOCK, clock=clock
         )
@@ -154,7 +156,8 @@ class LosslessEngine:
         self._last: Forecaster | None = None
 
     def deliver(self, ticket: int, payload: object) -> None:
-        """Take a sample from the capture thread; waits while the decoder is behind."""
+        """Take a sample from the capture thread; waits while the decoder is behind, and while paused."""
+        self._valve.wait_pass()
         if self._plan.decoder is not None:
             self._packets.wait_put((ticket, payload))
             return
@@ -188,11 +191,25 @@ class LosslessEngine:
 
     def close(self) -> None:
         """Stop everything at once; what is inside stays open in the ledger."""
+        self._valve.close()
         self._packets.close()
         for link in [*self._links, self._answers]:
             link.close()
         for sequencer in self._sequencers:
             sequencer.close()
+
+    @property
+    def paused(self) -> bool:
+        """Whether capture waits, on purpose."""
+        return self._valve.is_shut
+
+    def pause(self) -> None:
+        """Make capture wait until resume(); what is inside is worked off, and nothing is lost."""
+        self._valve.shut()
+
+    def resume(self) -> None:
+        """Let capture go on."""
+        self._valve.open()
 
     def queues(self) -> dict[str, Queue]:
         """Return the report's part."""

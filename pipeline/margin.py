@@ -1,4 +1,4 @@
-"""How long before a deadline the publisher must wake up, learnt from how late it was woken."""
+"""How long before a deadline the publisher must wake up."""
 
 from __future__ import annotations
 
@@ -15,14 +15,27 @@ _MARGIN_FLOOR_NS = 6 * NS_PER_MS
 _MARGIN_SPARE_NS = 2 * NS_PER_MS
 
 
+def most_of(limit_ns: int) -> int:
+    """Return how long before its deadline a frame may be answered at the latest: a third of what it has."""
+    return limit_ns // 3
+
+
 class WakeMargin:
     """How long before a deadline the publisher must wake up: above the worst lateness of late, within bounds."""
 
     def __init__(self, limit_ns: int) -> None:
-        self.most_ns = limit_ns // 3
-        self._least_ns = min(_MARGIN_FLOOR_NS, self.most_ns)
+        self.most_ns = most_of(limit_ns)
         self._observed: deque[int] = deque(maxlen=_LATENESS_WINDOW)
-        self.margin_ns = min(_MARGIN_FIRST_NS, self.most_ns)
+        self._wanted_ns = _MARGIN_FIRST_NS
+
+    @property
+    def margin_ns(self) -> int:
+        """The margin of a frame with the present limit."""
+        return self.within(self.most_ns)
+
+    def within(self, most_ns: int) -> int:
+        """Return the margin of a frame for which it may be `most_ns`."""
+        return min(self._wanted_ns, most_ns)
 
     def observe(self, lateness_ns: int) -> None:
         """Learn from one timed wake-up, or from the hand-over after it.
@@ -32,4 +45,4 @@ class WakeMargin:
         self._observed.append(lateness_ns)
         wanted_ns = 2 * max(self._observed) + _MARGIN_SPARE_NS
         few = len(self._observed) < _LATENESS_WINDOW // 8
-        self.margin_ns = min(max(wanted_ns, self.margin_ns if few else self._least_ns), self.most_ns)
+        self._wanted_ns = max(wanted_ns, self._wanted_ns if few else _MARGIN_FLOOR_NS)

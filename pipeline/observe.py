@@ -51,7 +51,11 @@ class Observed(Protocol):
         """Return what can be changed while the run goes, with its present value, by name.
 
         `paused` (bool), `deadline_ms` (float; live only), and what stages let be changed, such as `detect.classes`
-        (list of class names, or None for all) and `track.min_score` (0 to 1).
+        (list of class names, or None for all) and `track.min_score` (0 to 1). All values are plain data.
+
+        While paused nothing is detected. Live: frames are answered all the same, with forecasts as long as there are
+        any, then blind. Lossless: capture waits, and nothing is lost. Another deadline holds for frames that are
+        captured from then on, a setting of a stage from its next frame on.
         """
 
     def change(self, name: str, value: object) -> None:
@@ -59,6 +63,13 @@ class Observed(Protocol):
 
         Raises:
             ValueError: there is no such setting, or the value is out of its bounds; says what would be right.
+        """
+
+    def change_all(self, changes: Mapping[str, object]) -> None:
+        """Change several settings, all of them or, if one cannot be, none; else as change().
+
+        Raises:
+            ValueError: as from change(), with all that is wrong.
         """
 
     def stop(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from pipeline.controls import Controls
 from pipeline.histogram import Histogram
 from pipeline.live import LiveEngine
 from pipeline.lossless import LosslessEngine
@@ -16,6 +17,7 @@ class RunView:
 
     Args:
         engine: whose parts count.
+        controls: change it.
         configuration: the effective one as plain data, secrets masked.
         report: makes the report so far.
         stop: asks the run to end.
@@ -26,12 +28,14 @@ class RunView:
         self,
         engine: LiveEngine | LosslessEngine,
         *,
+        controls: Controls,
         configuration: Mapping[str, object],
         report: Callable[[], Report],
         stop: Callable[[], None],
         trace: Callable[[], bytes] | None = None,
     ) -> None:
         self._engine = engine
+        self._controls = controls
         self._configuration = configuration
         self._report = report
         self._stop = stop
@@ -63,7 +67,7 @@ class RunView:
 
     def settings(self) -> Mapping[str, object]:
         """Return what can be changed while the run goes, with its present value, by name."""
-        return {}
+        return self._controls.settings()
 
     def change(self, name: str, value: object) -> None:
         """Change a setting from now on.
@@ -71,7 +75,15 @@ class RunView:
         Raises:
             ValueError: there is no such setting, or the value is out of its bounds.
         """
-        raise ValueError(f"there is no setting {name!r}")
+        self._controls.change_all({name: value})
+
+    def change_all(self, changes: Mapping[str, object]) -> None:
+        """Change several settings, all of them or none.
+
+        Raises:
+            ValueError: as from change().
+        """
+        self._controls.change_all(changes)
 
     def stop(self) -> None:
         """Ask the run to end."""

@@ -7,7 +7,6 @@ before its deadline at the latest, with whatever is true then. The margin follow
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -16,16 +15,15 @@ from dataclasses import dataclass
 from pipeline.blame import Blames
 from pipeline.clock import NS_PER_S, Clock
 from pipeline.errors import Outage
+from pipeline.forecast import Still, forecast_at
 from pipeline.frame import Answer, Blame, CaptureClock, Fate, FrameInfo, Heartbeat, ProjectTo, Reason, Status
 from pipeline.health import HealthMonitor
 from pipeline.heartbeat import Pulse
 from pipeline.histogram import Histogram
 from pipeline.ledger import Ledger
-from pipeline.margin import WakeMargin
+from pipeline.margin import WakeMargin, most_of
 from pipeline.stage import Forecaster
 from pipeline.timings import Event, Timings
-
-log = logging.getLogger("framepace.publisher")
 
 _SNAPSHOTS_KEPT = 4
 """Two frames may be between admission and detection; a forecast must never use a measurement of the future."""
@@ -41,6 +39,9 @@ class _Entry:
     clock: CaptureClock
     due_ns: int
     """The earliest deadline of this frame and of those behind it, which cannot be answered before this one."""
+    margin_most_ns: int
+    """How large the margin before that may be."""
+    admitted: bool = False
     reason: Reason | None = None
     """Set when the frame was refused."""
     result: Forecaster | None = None
@@ -58,7 +59,7 @@ class Publisher:
     """The line of frames of one stream that wait for their answer; safe to use from several threads.
 
     Args:
-        limit_ns: the deadline after capture.
+        limit_ns: the deadline after capture, at first.
         clock: tells when a deadline is near.
         ledger: gets every fate.
         hand_over: gives an answer to the sinks without ever waiting; called in order, one at a time.
@@ -101,6 +102,7 @@ class Publisher:
         self._health = HealthMonitor()
         self._size: tuple[int, int] | None = None
         self._warming = True
+        self._paused = False
         self._measuring = False  # set by the first result
         self._draining = False
         self._stopped = False
@@ -116,12 +118,14 @@ class Publisher:
         assert info.due_ns is not None  # this is live mode
         with self._changed:
             self._pulse.captured()
-            # Capture times may go back: they are corrected as the stream is got to know.
+            most_ns = most_of(info.due_ns - info.captured_ns)
+            # Deadlines may go back: capture times are corrected as the stream is got to know, limits are changed.
             for earlier in reversed(self._line):
                 if earlier.due_ns <= info.due_ns:
                     break
                 earlier.due_ns = info.due_ns
-            entry = _Entry(info, clock, info.due_ns)
+                earlier.margin_most_ns = max(most_ns, earlier.margin_most_ns)
+            entry = _Entry(info, clock, info.due_ns, most_ns)
             self._line.append(entry)
             self._by_id[info.frame_id] = entry
             if self._latest_ns(self._line[0]) < self._alarm_ns:
@@ -141,6 +145,13 @@ class Publisher:
         with self._changed:
             self._warming = False
 
+    def admitted(self, frame_id: int) -> None:
+        """Say that a frame is on its way to be measured."""
+        with self._changed:
+            entry = self._by_id.get(frame_id)
+            if entry is not None:
+                entry.admitted = True
+
     def measured(self, info: FrameInfo, result: object) -> None:
         """Take what the last stage made of a frame, in time or not: it serves later forecasts either way."""
         with self._changed:
@@ -149,7 +160,7 @@ class Publisher:
                 self._snapshots.append((info.frame_id, result))
                 self._settle_entry(info.frame_id, result=result)
             else:
-                self._settle_entry(info.frame_id, result=_Still(info.captured_ns, result))
+                self._settle_entry(info.frame_id, result=Still(info.captured_ns, result))
 
     def refuse(self, frame_id: int, reason: Reason) -> None:
         """Say that a frame will not be measured."""
@@ -170,6 +181,21 @@ class Publisher:
             self._pulse.away(outage)
             self._changed.notify()
 
+    def pause(self) -> None:
+        """Say that nothing is admitted, on purpose, until resume()."""
+        with self._changed:
+            self._paused = True
+
+    def resume(self) -> None:
+        """Say that frames are admitted again."""
+        with self._changed:
+            self._paused = False
+
+    def change_limit(self, limit_ns: int) -> None:
+        """Say which limit frames have that are captured from now on; each frame brings its own deadline along."""
+        with self._changed:
+            self._margin.most_ns = most_of(limit_ns)
+
     def drain(self) -> None:
         """Say that no more frames will come; run() returns when the line is empty."""
         with self._changed:
@@ -184,7 +210,7 @@ class Publisher:
 
     @property
     def margin_ns(self) -> int:
-        """How long before its deadline a frame is answered at the latest; a result must be there by then.
+        """How long before its deadline a frame of now is answered at the latest; a result must be there by then.
 
         Until the first result it is as large as it may be: models, decoders and encoders are being set up, wake-ups
         are later than ever after, and an answer is blind whenever it is given.
@@ -267,7 +293,8 @@ class Publisher:
 
     def _latest_ns(self, entry: _Entry) -> int:
         """Return when a frame is answered at the latest."""
-        return entry.due_ns - self.margin_ns
+        most_ns = entry.margin_most_ns
+        return entry.due_ns - (self._margin.within(most_ns) if self._measuring else most_ns)
 
     def _publish(self, entry: _Entry) -> None:
         frame_id, due_ns = entry.info.frame_id, entry.info.due_ns
@@ -323,7 +350,7 @@ class Publisher:
     def _judge(self, entry: _Entry) -> tuple[Status, Reason | None, object | None, int | None]:
         """Say what is true of a frame now, and of which moment if that is not its capture."""
         frame_id, at_ns = entry.info.frame_id, entry.info.captured_ns
-        reason = entry.reason or (Reason.WARMING if self._warming else Reason.LATE)
+        reason = entry.reason or self._unresolved(entry)
         if entry.result is not None:
             payload, payload_at_ns = self._project(entry.result, at_ns)
             if payload is not None:
@@ -336,14 +363,20 @@ class Publisher:
                 return (Status.BLIND if payload is None else Status.FORECAST), reason, payload, payload_at_ns
         return Status.BLIND, reason, None, None
 
+    def _unresolved(self, entry: _Entry) -> Reason:
+        """Say why there is no result of a frame, nor anybody who refused it."""
+        if self._warming:
+            return Reason.WARMING
+        return Reason.PAUSED if self._paused and not entry.admitted else Reason.LATE
+
     def _project(self, snapshot: Forecaster, captured_ns: int) -> tuple[object | None, int | None]:
         """Return what a snapshot says of now, if that is wanted and possible, else of the capture of a frame."""
         if self._project_to is ProjectTo.PUBLISH:
             now_ns = self._clock.now_ns()
-            payload = _forecast(snapshot, now_ns)
+            payload = forecast_at(snapshot, now_ns)
             if payload is not None:
                 return payload, now_ns
-        return _forecast(snapshot, captured_ns), None
+        return forecast_at(snapshot, captured_ns), None
 
     def _settle_entry(self, frame_id: int, *, reason: Reason | None = None, result: Forecaster | None = None) -> None:
         entry = self._by_id.get(frame_id)
@@ -359,23 +392,3 @@ class Publisher:
             self.publish_due()
             if self._draining and not self._line:
                 self._changed.notify()
-
-
-def _forecast(snapshot: Forecaster, at_ns: int) -> object | None:
-    """Return what a snapshot says of a time. It is code of a stage, which may raise anything: that is nothing said."""
-    try:
-        return snapshot.forecast(at_ns)
-    except Exception as error:
-        log.warning("no forecast: %s: %s", type(error).__name__, error)
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Still:
-    """A result that cannot be moved in time: good for its own frame only."""
-
-    measured_ns: int
-    payload: object
-
-    def forecast(self, at_ns: int) -> object | None:
-        return self.payload if at_ns == self.measured_ns else None

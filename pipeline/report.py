@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from pipeline.clock import NS_PER_MS
 from pipeline.errors import Outage
@@ -111,6 +111,15 @@ class SourceReport(_Frozen):
     clock: CaptureClock | None = Field(description="Where capture times came from, of the last frame.")
 
 
+class ChangeReport(_Frozen):
+    """One setting that was changed while the run went on."""
+
+    at_s: float = Field(description="When, from the start of the run.")
+    name: str
+    before: JsonValue
+    after: JsonValue
+
+
 class Report(_Frozen):
     """The summary of one run of one stream."""
 
@@ -134,6 +143,8 @@ class Report(_Frozen):
     margin_ms: float | None = Field(description="How long before its deadline a frame was answered at the latest.")
     ready_s: float | None = Field(description="From the start of the run to when source, model and sinks were open.")
     first_answer_s: float | None = Field(description="From the start of the run to the first answer.")
+    changes: list[ChangeReport] = Field(description="Settings that were changed while it ran, the last hundred.")
+    changes_left_out: int = Field(description="How many changes there were before those.")
     stuck: list[str] = Field(description="Threads that did not stop in time and were left behind.")
     failure: str | None = Field(description="What ended the run early; null if it came to its end or was stopped.")
     duration_s: float

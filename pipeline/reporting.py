@@ -6,6 +6,7 @@ import resource
 from collections.abc import Sequence
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, process_cpu_ns
+from pipeline.controls import Controls
 from pipeline.delivery import Delivery
 from pipeline.feed import Feed
 from pipeline.frame import Mode, Reason
@@ -13,7 +14,7 @@ from pipeline.graph import Plan
 from pipeline.ledger import Ledger
 from pipeline.live import LiveEngine
 from pipeline.lossless import LosslessEngine
-from pipeline.report import Ages, DetectorReport, Report, SourceReport, frames_from_books, percentiles_ms
+from pipeline.report import Ages, ChangeReport, DetectorReport, Report, SourceReport, frames_from_books, percentiles_ms
 from pipeline.trace import Tracer
 
 
@@ -23,7 +24,7 @@ class Reporter:
     Args:
         plan: whose detector describes itself.
         stream_id: name of the stream.
-        deadline_ns: capture to answer; None in lossless mode.
+        controls: know what was changed.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class Reporter:
         plan: Plan,
         *,
         stream_id: str,
-        deadline_ns: int | None,
+        controls: Controls,
         clock: Clock,
         ledger: Ledger,
         engine: LiveEngine | LosslessEngine,
@@ -41,7 +42,7 @@ class Reporter:
     ) -> None:
         self._plan = plan
         self._stream_id = stream_id
-        self._deadline_ns = deadline_ns
+        self._controls = controls
         self._clock = clock
         self._ledger = ledger
         self._engine = engine
@@ -77,10 +78,11 @@ class Reporter:
         engine = self._engine
         live = engine if isinstance(engine, LiveEngine) else None
         fresh, every = live.publisher.ages() if live else (None, None)
+        changes, changes_left_out = self._controls.changes()
         return Report(
             stream=self._stream_id,
             mode=Mode.LIVE if live else Mode.LOSSLESS,
-            deadline_ms=None if self._deadline_ns is None else self._deadline_ns / NS_PER_MS,
+            deadline_ms=live.limit_ns / NS_PER_MS if live else None,
             frames=frames_from_books(books),
             reasons={reason: books.reasons[reason] for reason in Reason},
             published_late=books.published_late,
@@ -98,17 +100,24 @@ class Reporter:
             traces=self._tracer.report() if self._tracer is not None else None,
             health=live.publisher.health.state if live else None,
             margin_ms=round(live.publisher.margin_ns / NS_PER_MS, 3) if live else None,
-            ready_s=self._seconds_to(self._ready_ns),
-            first_answer_s=self._seconds_to(self._first_answer_ns),
+            ready_s=None if self._ready_ns is None else self._seconds_to(self._ready_ns),
+            first_answer_s=None if self._first_answer_ns is None else self._seconds_to(self._first_answer_ns),
+            changes=[
+                ChangeReport(
+                    at_s=self._seconds_to(change.at_ns), name=change.name, before=change.before, after=change.after
+                )
+                for change in changes
+            ],
+            changes_left_out=changes_left_out,
             stuck=list(stuck),
             failure=None if failure is None else f"{type(failure).__name__}: {failure}",
-            duration_s=self._seconds_to(self._clock.now_ns()) or 0.0,
+            duration_s=self._seconds_to(self._clock.now_ns()),
             cpu_s=round((process_cpu_ns() - self._started_cpu_ns) / NS_PER_S, 3),
             peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         )
 
-    def _seconds_to(self, at_ns: int | None) -> float | None:
-        return None if at_ns is None else round((at_ns - self._started_ns) / NS_PER_S, 3)
+    def _seconds_to(self, at_ns: int) -> float:
+        return round((at_ns - self._started_ns) / NS_PER_S, 3)
 
     def _source(self, live: LiveEngine | None) -> SourceReport:
         return SourceReport(

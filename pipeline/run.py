@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 
 from pipeline.assembly import RunSettings, make_context, make_engine, make_timings, make_tracer
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag, RealClock
+from pipeline.controls import Controls
 from pipeline.delivery import Delivery
 from pipeline.errors import LinkClosed, StageFailed
 from pipeline.feed import Feed
@@ -85,6 +86,7 @@ class Run:
             hand_beat=self._hand_beat,
             timings=fanned(timings, self._tracer),
         )
+        self._controls = Controls(plan, self._engine, self._clock)
         context = make_context(settings, self._clock)
         self._feed = Feed(
             source=plan.source,
@@ -108,11 +110,10 @@ class Run:
         self._failure: BaseException | None = None
         self._failure_lock = threading.Lock()  # the first failure wins
         self._stuck: list[str] = []
-        live = settings.mode is Mode.LIVE
         self._reporter = Reporter(
             plan,
             stream_id=settings.stream_id,
-            deadline_ns=settings.deadline_ns if live else None,
+            controls=self._controls,
             clock=self._clock,
             ledger=self._ledger,
             engine=self._engine,
@@ -231,6 +232,7 @@ class Run:
     def _attach_observers(self) -> None:
         view = RunView(
             self._engine,
+            controls=self._controls,
             configuration=self._settings.configuration,
             report=self.report,
             stop=self.stop,

@@ -167,6 +167,8 @@ class Stage(Part):
     """Whether frames may be processed by several threads at once, in any order (lossless mode does so)."""
     detector: ClassVar[bool] = False
     """Whether this is the slow step that admission is about. Exactly one stage of a live graph is."""
+    tunable: ClassVar[frozenset[str]] = frozenset()
+    """Names of the options that may be changed while it runs."""
     watches: ClassVar[type | None] = None
     """The class of the pictures that watch() takes; None: it has no use for those that are not admitted."""
 
@@ -181,6 +183,22 @@ class Stage(Part):
     def describe(self) -> dict[str, str | int | float | None]:
         """Return facts for the report (model, provider in use, ...), valid after open, and still after close."""
         return {}
+
+    @property
+    def options(self) -> Options:
+        """The options that are in force; asked of stages with something tunable, from any thread."""
+        raise NotImplementedError(f"{type(self).__name__} has nothing tunable")
+
+    def tune(self, options: Options) -> None:
+        """Take other options, validated, that differ in tunable ones only, from the next frame on.
+
+        Called while open, one call at a time, from another thread than the one that may be in process() meanwhile:
+        no frame may see the old value of one option and the new one of another. Never waits.
+
+        Raises:
+            ValueError: that is not possible; the message says what would be right, and nothing has changed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has nothing tunable")
 
     def would_watch(self, info: FrameInfo) -> bool:
         """Return whether watch() has a use for the picture of this frame; asked of every frame, so answer at once."""

@@ -287,8 +287,8 @@ def check_stage(
     """Check what every stage must keep to; raise AssertionError with a sentence where it does not.
 
     Checked: the constructor and `open` can be repeated, `close` is idempotent, outputs have the announced class,
-    the input is not changed (compared by `repr`), a second run gives the same results, and a stage that says it is
-    stateless gives the same results in reverse order.
+    the input is not changed (compared by `repr`), a second run gives the same results, a stage that says it is
+    stateless gives the same results in reverse order, and what it says can be tuned are options of it.
 
     Args:
         make: makes a fresh, unopened stage.
@@ -320,6 +320,10 @@ def _run_stage(
     stage.open(context)
     try:
         stage.warm()
+        assert stage.tunable <= set(stage.options_type.model_fields), "something that is no option is tunable"
+        if stage.tunable:
+            assert isinstance(stage.options, stage.options_type), "its options are not what it announces"
+            stage.tune(stage.options)
         for number in order:
             before = repr(payloads[number])
             output = stage.process(payloads[number], frame_info(number))

@@ -62,8 +62,12 @@ class Event(StrEnum):
     """It missed because of a step (`detect run`; what that took in ns)."""
     WRITTEN = "written"
     """A sink began with its answer (the sink, duration in ns)."""
+    PAUSED = "paused"
+    """Nothing is admitted any more, on purpose."""
+    RESUMED = "resumed"
+    """Frames are admitted again."""
     LIMITED = "limited"
-    """Frames captured from now on have another deadline (ns)."""
+    """Frames captured from now on have another deadline (after capture, ns)."""
     ENDED = "ended"
     """No picture will come any more."""
 

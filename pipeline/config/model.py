@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
+from pipeline.controls import LEAST_DEADLINE_NS, MOST_DEADLINE_NS
 from pipeline.frame import ProjectTo
 from pipeline.units import Duration
 
@@ -55,7 +56,7 @@ class RunConfig(_Section):
     mode: Literal["auto", "live", "lossless"] = Field(
         default="auto", description="`auto`: live for cameras and paced files, lossless for recordings."
     )
-    deadline: Annotated[Duration, Field(ge=5 * NS_PER_MS, le=60 * NS_PER_S)] = Field(
+    deadline: Annotated[Duration, Field(ge=LEAST_DEADLINE_NS, le=MOST_DEADLINE_NS)] = Field(
         default=100 * NS_PER_MS, description="Live: capture to answer; 5ms to 1m."
     )
     retry_start: bool = Field(default=False, description="Live: wait for a source that is not there at the start.")

@@ -19,6 +19,8 @@ class Head(Protocol):
 
     def offer(self, envelope: Envelope) -> None: ...
     def warmed(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
     def detector_started(self) -> None: ...
     def detector_finished(self, frame_id: int) -> None: ...
     def release(self, frame_id: int) -> None: ...
@@ -84,12 +86,19 @@ class _Queue:
         self._waiting: deque[Envelope] = deque()
         self._busy: int | None = None
         self._warm = False
+        self._paused = False
 
     def offer(self, envelope: Envelope) -> None:
         self._waiting.append(envelope)
 
     def warmed(self) -> None:
         self._warm = True
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
 
     def detector_started(self) -> None:
         pass
@@ -105,7 +114,7 @@ class _Queue:
         self._waiting.clear()
 
     def try_take(self) -> tuple[Envelope | None, int | None]:
-        if not self._warm or self._busy is not None or not self._waiting:
+        if not self._warm or self._paused or self._busy is not None or not self._waiting:
             return None, None
         envelope = self._waiting.popleft()
         self._busy = envelope.info.frame_id

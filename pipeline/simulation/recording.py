@@ -54,6 +54,8 @@ class Recording:
     """When the first stage's thread looked into the mailbox, and at which frame."""
     wakes: list[tuple[int, int]] = field(default_factory=list)
     """When the publisher's thread ran, and how long after its alarm."""
+    changes: list[tuple[int, Event, int]] = field(default_factory=list)
+    """When the run was paused or resumed, or its deadline was changed, and to what."""
     warmed_ns: int | None = None
     ended_ns: int | None = None
 
@@ -106,6 +108,8 @@ def _take(recording: Recording, at_ns: int, event: Event, frame_id: int, text: s
         recording.asks.append((at_ns, frame_id))
     elif event is Event.WOKEN:
         recording.wakes.append((at_ns, value))
+    elif event in (Event.PAUSED, Event.RESUMED, Event.LIMITED):
+        recording.changes.append((at_ns, event, value))
     elif event is Event.WARMED:
         recording.warmed_ns = at_ns
     elif event is Event.ENDED:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import partial
 
 from pipeline.clock import NS_PER_MS
 from pipeline.frame import Answer, Fate, Reason
@@ -17,6 +18,7 @@ from pipeline.simulation.policies import own
 from pipeline.simulation.recording import Recording
 from pipeline.simulation.services import RecordedServices
 from pipeline.simulation.world import Outcome, Shape, World
+from pipeline.timings import Event
 
 _LATEST_WAKE_NS = 100 * NS_PER_MS
 """A recorded wake-up longer after an alarm than this belongs to another alarm."""
@@ -61,8 +63,21 @@ class _Replay(World):
         )
         self._recording = recording
         self._wakes_ns = [at_ns for at_ns, _ in recording.wakes]
+        for at_ns, event, value in recording.changes:
+            self.at(at_ns, partial(self._change, event, value))
         for at_ns, _ in recording.asks:
             self.at(at_ns, self.ask)
+
+    def _change(self, event: Event, value: int) -> None:
+        """Do what whoever controlled the run did."""
+        if event is Event.LIMITED:
+            self.change_limit(value)
+        elif event is Event.PAUSED:
+            self.head.pause()
+            self.publisher.pause()
+        else:
+            self.publisher.resume()
+            self.head.resume()
 
     def hand_over(self, answer: Answer) -> None:
         """Take as long as it took."""

@@ -20,6 +20,7 @@ from pipeline.estimator import Estimator
 from pipeline.frame import Answer, CaptureClock, Envelope, FrameInfo, Reason
 from pipeline.histogram import Histogram
 from pipeline.ledger import Books, Ledger
+from pipeline.limits import Limits
 from pipeline.publisher import Publisher
 from pipeline.simulation.arrivals import Arrival
 from pipeline.simulation.policies import Head, Setting
@@ -115,6 +116,7 @@ class World:
         self._lateness = lateness
         self._warmed_ns = warmed_ns
         self._ended_ns = ended_ns
+        self._limits = Limits(shape.limit_ns)
         self.clock = SimulatedClock()
         self._ledger = ledger or Ledger()
         self.estimator = estimator or Estimator()
@@ -169,6 +171,11 @@ class World:
         """Let something happen at a time."""
         heapq.heappush(self._future, (when_ns, next(self._order), happen))
 
+    def change_limit(self, limit_ns: int) -> None:
+        """Give frames another deadline that are captured from now on."""
+        self._limits.change(limit_ns, self.clock.current_ns)
+        self.publisher.change_limit(limit_ns)
+
     # What a replay does in its own way
 
     def hand_over(self, answer: Answer) -> None:
@@ -203,7 +210,11 @@ class World:
     def _arrive(self, arrival: Arrival) -> None:
         captured_ns = arrival.captured_ns
         info = FrameInfo(
-            _STREAM, next(self._frame_ids), captured_ns / NS_PER_S, captured_ns, captured_ns + self.shape.limit_ns
+            _STREAM,
+            next(self._frame_ids),
+            captured_ns / NS_PER_S,
+            captured_ns,
+            captured_ns + self._limits.of(captured_ns),
         )
         self.publisher.register(info, CaptureClock.PTS)
         if arrival.ready_ns is not None:
@@ -257,6 +268,7 @@ class World:
             return
         if envelope is not None:
             self._is_taking = False
+            self.publisher.admitted(envelope.info.frame_id)
             self._begin(envelope.info, self._services.of(envelope.info.frame_id), 0)
         elif wake_ns is not None:
             self.look_again(wake_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,13 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from pipeline.clock import Flag
-from pipeline.errors import StageOpenError
+from pipeline.errors import ConfigError, StageOpenError
 from pipeline.frame import FrameInfo, Mode
 from pipeline.stage import OpenContext, Options, Stage
 from pipeline.units import Duration
 from stages.boxes import clip, image_boxes_from_model
 from stages.detect.facts import FamilyName, Signature, facts_for
-from stages.detect.families import Outputs
+from stages.detect.families import Family, Outputs
 from stages.detect.input import input_spec
 from stages.detect.names import coco_names, ids_of, read_names
 from stages.detect.nms import keep_best
@@ -71,7 +72,8 @@ class OnnxDetector(Stage):
 
     Comes in: a ModelInput as `input_spec` asks for. Goes out: Detections in source-picture pixels, best first, cut to
     the picture, down to a score of LOW_SCORE (or `min_score`, if that is lower). Kept between frames: nothing but the
-    session. A frame on which the model fails, or gives what is not a number, raises; it never becomes an empty result.
+    session, and what was tuned last. A frame on which the model fails, or gives what is not a number, raises; it never
+    becomes an empty result.
     """
 
     accepts = ModelInput
@@ -79,21 +81,22 @@ class OnnxDetector(Stage):
     options_type = DetectOptions
     stateless = True
     detector = True
+    tunable = frozenset({"classes", "min_score", "iou_threshold"})
 
     def __init__(self, options: DetectOptions) -> None:
-        self._options = options
-        self._floor = min(LOW_SCORE, options.min_score)
+        self._choice = _Choice(options, None)
         self._model: _Loaded | None = None
         self._closing: Flag | None = None
         self._facts: dict[str, str | int | float | None] = {}
 
     def open(self, context: OpenContext) -> None:
-        options = self._options
+        options = self.options
         cache = Path(options.cache).expanduser() if options.cache else default_cache()
         path = find_model(options.model, cache)
         threads = options.threads or threads_for(context.mode, context.cores)
         session = open_session(path, provider=options.provider, threads=threads, cores=context.cores)
         model = _Loaded(options, path, session)
+        self._choice = _choice(options, model.names)
         self._model = model
         self._closing = Flag(context.clock)
         self._facts = {
@@ -110,6 +113,28 @@ class OnnxDetector(Stage):
             self._closing.set()
 
     @property
+    def options(self) -> DetectOptions:
+        return self._choice.options
+
+    def tune(self, options: Options) -> None:
+        """Take other classes or thresholds.
+
+        A `min_score` above LOW_SCORE changes nothing here: what is below it goes on to the tracker, which has a
+        `min_score` of its own.
+
+        Raises:
+            ValueError: the model has no such class, or is not loaded.
+        """
+        assert isinstance(options, DetectOptions)
+        model = self._model
+        if model is None:
+            raise ValueError("the model is not loaded")
+        try:
+            self._choice = _choice(options, model.names)
+        except ConfigError as error:
+            raise ValueError("; ".join(problem.message for problem in error.problems)) from None
+
+    @property
     def input_spec(self) -> InputSpec | None:
         return None if self._model is None else self._model.spec
 
@@ -124,13 +149,13 @@ class OnnxDetector(Stage):
 
     def process(self, payload: object, info: FrameInfo) -> Detections:
         assert isinstance(payload, ModelInput)
-        model = self._opened()
-        raw = model.read(payload.tensor, self._floor)
-        if self._options.delay and self._closing is not None:
-            self._closing.wait(self._options.delay)
+        model, choice = self._opened(), self._choice
+        raw = model.read(payload.tensor, min(LOW_SCORE, choice.options.min_score))
+        if choice.options.delay and self._closing is not None:
+            self._closing.wait(choice.options.delay)
         if not np.isfinite(raw.boxes).all():
             raise ArithmeticError("the model gave boxes that are not numbers")
-        chosen = self._keep(raw, model)
+        chosen = _kept(raw, model.family, choice)
         in_image = image_boxes_from_model(raw.boxes[chosen], payload.image_from_model)
         boxes = clip(in_image, *payload.image_size).astype(np.float32)
         # What the model saw wholly in the border of the letterbox has no area left.
@@ -138,22 +163,41 @@ class OnnxDetector(Stage):
         chosen = chosen[inside]
         return Detections(boxes[inside], raw.scores[chosen], raw.class_ids[chosen], model.names, payload.image_size)
 
-    def _keep(self, raw: Raw, model: _Loaded) -> NDArray[np.int64]:
-        """Return the places of the boxes to report, best first."""
-        places = np.arange(len(raw.scores))
-        if model.wanted is not None:
-            places = places[np.isin(raw.class_ids, model.wanted)]
-        if not model.family.overlapping:
-            return places[np.argsort(-raw.scores[places], kind="stable")]
-        class_ids = raw.class_ids[places]
-        if self._options.agnostic_nms:
-            class_ids = np.zeros_like(class_ids)
-        kept = keep_best(raw.boxes[places], raw.scores[places], class_ids, iou_threshold=self._options.iou_threshold)
-        return places[kept]
-
     def _opened(self) -> _Loaded:
         assert self._model is not None, "the stage is not open"
         return self._model
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What is to be reported; replaced as a whole, so that each frame sees one."""
+
+    options: DetectOptions
+    class_ids: NDArray[np.int32] | None
+    """The only classes; None: all."""
+
+
+def _choice(options: DetectOptions, names: tuple[str, ...]) -> _Choice:
+    """Return what the options ask for of a model with these class names.
+
+    Raises:
+        ConfigError: it has no such class.
+    """
+    return _Choice(options, None if options.classes is None else ids_of(options.classes, names))
+
+
+def _kept(raw: Raw, family: Family, choice: _Choice) -> NDArray[np.int64]:
+    """Return the places of the boxes to report, best first."""
+    places = np.arange(len(raw.scores))
+    if choice.class_ids is not None:
+        places = places[np.isin(raw.class_ids, choice.class_ids)]
+    if not family.overlapping:
+        return places[np.argsort(-raw.scores[places], kind="stable")]
+    class_ids = raw.class_ids[places]
+    if choice.options.agnostic_nms:
+        class_ids = np.zeros_like(class_ids)
+    kept = keep_best(raw.boxes[places], raw.scores[places], class_ids, iou_threshold=choice.options.iou_threshold)
+    return places[kept]
 
 
 class _Loaded:
@@ -171,7 +215,6 @@ class _Loaded:
         facts = said.over(self.family.usual)
         self.spec = input_spec(options.input_size, self._signature, facts, options.model)
         self.names = facts.names or (coco_names() if self.family.classes in (None, len(coco_names())) else ())
-        self.wanted = None if options.classes is None else ids_of(options.classes, self.names)
         self._extra = _extra_inputs(self._signature, (self.spec.width_px, self.spec.height_px), options.model)
 
     def read(self, tensor: NDArray[np.generic], floor: float) -> Raw:

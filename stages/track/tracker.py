@@ -68,13 +68,24 @@ class Tracker(Stage):
     watches = Picture
     produces = Forecaster
     options_type = TrackerOptions
+    tunable = frozenset({"min_score", "low_score", "sure_score"})
 
     def __init__(self, options: TrackerOptions) -> None:
         self._options = options
+        self._tuned = options  # in force from the next frame on
         self._tracks = nobody()
         self._next_id = 1
         self._last_ns: int | None = None
         self._follower = Follower(options.horizon) if options.follow else None
+
+    @property
+    def options(self) -> TrackerOptions:
+        return self._tuned
+
+    def tune(self, options: Options) -> None:
+        """Take other scores. Nothing comes from below the score down to which the detector reports boxes."""
+        assert isinstance(options, TrackerOptions)
+        self._tuned = options
 
     def would_watch(self, info: FrameInfo) -> bool:
         return self._follower is not None and self._follower.is_asked(info.captured_ns)
@@ -95,6 +106,7 @@ class Tracker(Stage):
         at_ns = info.captured_ns
         if self._last_ns is not None and at_ns <= self._last_ns:
             raise ValueError(f"frame {info.frame_id} at {at_ns} ns is not newer than the last, at {self._last_ns} ns")
+        self._options = self._tuned
         seen = self._step(payload, at_ns)
         self._last_ns = at_ns
         return Snapshot(

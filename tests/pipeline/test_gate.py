@@ -290,3 +290,43 @@ def test_the_end_and_the_stop() -> None:
         bench.gate.wait_take()
     with pytest.raises(LinkClosed):
         bench.offer(1)
+
+
+def test_nothing_is_admitted_while_paused() -> None:
+    """Newer pictures throw older ones out for that reason; the newest waits, and is the first afterwards."""
+    bench = Bench()
+    bench.offer(0)
+    bench.gate.pause()
+    assert bench.take() is None
+    bench.offer(1)
+    bench.offer(2)
+    assert bench.take() is None
+    assert bench.refused == [(0, Reason.PAUSED), (1, Reason.PAUSED)]
+    assert (bench.gate.paused, bench.gate.depth) == (True, 1)
+    bench.gate.resume()
+    assert bench.take() == 2
+    assert (bench.gate.paused, bench.gate.depth) == (False, 0)
+
+
+@pytest.mark.parametrize("first", ["pause", "end"])
+def test_a_pause_does_not_outlast_the_stream(first: str) -> None:
+    """The last picture is refused when nothing more comes, in whichever order that happens."""
+    bench = Bench()
+    bench.offer(0)
+    for step in (bench.gate.pause, bench.gate.end) if first == "pause" else (bench.gate.end, bench.gate.pause):
+        step()
+    assert bench.refused == [(0, Reason.PAUSED)]
+    with pytest.raises(LinkEnded):
+        bench.gate.wait_take()
+
+
+def test_a_frame_of_a_shorter_limit_has_a_smaller_margin() -> None:
+    """After the limit was raised, frames from before are judged by their own."""
+    bench = Bench()
+    for name, run_ms in (("pre", 0), ("detect", 7), ("post", 0)):
+        for _ in range(20):
+            bench.estimator.observe(name, run_ms * NS_PER_MS)
+    info = frame_info(0, captured_ns=0, limit_ns=12 * NS_PER_MS)
+    bench.gate.offer(Envelope(info, "picture"))  # a margin of 6 ms would leave too little, a third of 12 does not
+    assert bench.take() == 0
+    assert bench.refused == []

@@ -171,3 +171,15 @@ def test_broken_stamps_do_not_hold_frames_for_ever() -> None:
     for number in range(40):
         bench.take(1000 + number, number)
     assert len(bench.registered) == 24
+
+
+def test_another_limit_holds_for_frames_captured_from_then_on() -> None:
+    """One that was captured before keeps what it had, however late it arrives."""
+    bench = Bench()
+    bench.intake.change_limit(20 * NS_PER_MS, 5000)
+    for captured_ns in (4999, 5000):
+        bench.intake.take(Sample("x", captured_ns, None, captured_ns, CaptureClock.ARRIVAL), 6000)
+    due = [one.info.due_ns for one in bench.registered]
+    assert due == [4999 + 100 * NS_PER_MS, 5000 + 20 * NS_PER_MS]
+    assert bench.intake.limit_ns == 20 * NS_PER_MS
+    assert Bench(live=False).intake.limit_ns is None

@@ -29,3 +29,12 @@ def test_the_margin_grows_before_it_was_exceeded() -> None:
     for _ in range(62):
         margin.observe(0)
     assert margin.margin_ns == 20 * NS_PER_MS
+
+
+def test_each_limit_has_its_own_bound() -> None:
+    """What was learnt of wake-ups holds for frames with another limit too, up to a third of that."""
+    margin = WakeMargin(LIMIT_NS)
+    margin.observe(19 * NS_PER_MS)
+    assert margin.margin_ns == LIMIT_NS // 3
+    assert margin.within(20 * NS_PER_MS // 3) == 20 * NS_PER_MS // 3
+    assert margin.within(400 * NS_PER_MS // 3) == 40 * NS_PER_MS

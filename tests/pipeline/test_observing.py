@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from pipeline.assembly import RunSettings
-from pipeline.clock import NS_PER_MS, RealClock
-from pipeline.frame import Answer, Mode
+from pipeline.clock import NS_PER_MS, NS_PER_S, RealClock
+from pipeline.frame import Answer, Mode, Reason, Status
 from pipeline.graph import Graph
 from pipeline.observe import Measures, Observed, Observer
 from pipeline.report import Report
@@ -14,11 +16,14 @@ from pipeline.run import Run
 from pipeline.stage import OpenContext
 from pipeline.testing import NumberSource, PassDecoder, PassDetector, SnapshotStage
 
+GUARD_S = 30.0
+"""A run that has not come so far by then is a test gone wrong."""
+
 
 class Onlooker(Observer):
-    """Looks when it is opened, and at every answer."""
+    """Looks when it is opened, and at every answer; may stop the run at one, or pause it."""
 
-    def __init__(self, *, stop_at: int | None = None) -> None:
+    def __init__(self, *, stop_at: int | None = None, pause_at: int | None = None) -> None:
         self.run: Observed | None = None
         self.attached = 0
         self.attached_before_open = False
@@ -26,7 +31,10 @@ class Onlooker(Observer):
         self.reports: list[Report] = []
         self.measures: list[Measures] = []
         self.counts: list[int] = []
+        self.statuses: list[tuple[Status, Reason | None]] = []
+        self.paused = threading.Event()
         self._stop_at = stop_at
+        self._pause_at = pause_at
 
     def attach(self, run: Observed) -> None:
         self.run = run
@@ -41,8 +49,12 @@ class Onlooker(Observer):
         self.reports.append(self.run.report())
         self.measures.append(self.run.measures())
         self.counts.append(self.measures[-1].age_all.count)
+        self.statuses.append((answer.status, answer.reason))
         if answer.info.frame_id == self._stop_at:
             self.run.stop()
+        if answer.info.frame_id == self._pause_at:
+            self.run.change("paused", True)
+            self.paused.set()
 
 
 def watched_run(onlooker: Onlooker, mode: Mode, count: int = 20) -> Run:
@@ -94,3 +106,70 @@ def test_an_observer_can_stop_the_run() -> None:
     assert report.frames.captured < 10**6
     assert report.balanced
     assert report.failure is None
+
+
+def test_a_paused_live_run_answers_and_resumes() -> None:
+    """Every frame has its answer, those of the pause say so, and afterwards they are fresh again."""
+    onlooker = Onlooker(pause_at=4)
+    run = watched_run(onlooker, Mode.LIVE, 100)
+    run.start()
+    assert onlooker.paused.wait(GUARD_S)
+    assert onlooker.run is not None
+    assert onlooker.run.settings()["paused"] is True
+    while (Status.FORECAST, Reason.PAUSED) not in onlooker.statuses:
+        assert not run.wait(10 * NS_PER_MS)
+    onlooker.run.change_all({"paused": False, "deadline_ms": 80})
+    report = run.join()
+    assert report.balanced
+    assert (report.frames.captured, report.frames.missed, report.published_late) == (100, 0, 0)
+    assert onlooker.statuses[-1] == (Status.FRESH, None)
+    assert report.reasons[Reason.PAUSED] == onlooker.statuses.count((Status.FORECAST, Reason.PAUSED)) > 0
+    assert [(change.name, change.before, change.after) for change in report.changes] == [
+        ("paused", False, True),
+        ("paused", True, False),
+        ("deadline_ms", 100.0, 80.0),
+    ]
+    times = [change.at_s for change in report.changes]
+    assert times == sorted(times)
+    assert report.duration_s >= times[-1] > 0
+    assert (report.deadline_ms, report.changes_left_out) == (80.0, 0)
+
+
+def test_a_paused_lossless_run_loses_nothing() -> None:
+    """Capture waits; when it goes on, every frame is processed."""
+    onlooker = Onlooker(pause_at=4)
+    run = watched_run(onlooker, Mode.LOSSLESS, 2000)
+    run.start()
+    assert onlooker.paused.wait(GUARD_S)
+    assert onlooker.run is not None
+    assert not run.wait(10 * NS_PER_MS)
+    assert run.report().frames.captured < 2000
+    onlooker.run.change("paused", False)
+    report = run.join()
+    assert (report.frames.captured, report.frames.fresh, onlooker.answers) == (2000, 2000, 2000)
+    assert report.balanced
+
+
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+def test_a_paused_run_can_be_stopped(mode: Mode) -> None:
+    """As fast as ever, with balanced books."""
+    onlooker = Onlooker(pause_at=4)
+    run = watched_run(onlooker, mode, 10**6)
+    run.start()
+    assert onlooker.paused.wait(GUARD_S)
+    stopped_ns = RealClock().now_ns()
+    run.stop()
+    report = run.finish()
+    assert RealClock().now_ns() - stopped_ns < 2 * NS_PER_S
+    assert report.balanced
+    assert (report.failure, report.stuck) == (None, [])
+
+
+def test_a_live_run_that_is_paused_to_its_end_ends() -> None:
+    """The last frames are answered without being measured."""
+    onlooker = Onlooker(pause_at=4)
+    run = watched_run(onlooker, Mode.LIVE, 30)
+    run.start()
+    report = run.join()
+    assert report.balanced
+    assert onlooker.statuses[-1] == (Status.FORECAST, Reason.PAUSED)

@@ -272,6 +272,68 @@ def test_warming_is_the_reason_until_the_model_is_ready() -> None:
     assert bench.said == [(0, Status.BLIND, Reason.WARMING)]
 
 
+def test_paused_is_the_reason_of_frames_that_nobody_admitted() -> None:
+    """One that was on its way already is late as ever; after the pause all are."""
+    bench = Bench()
+    bench.measured(bench.capture(0))
+    bench.capture(1)
+    bench.publisher.admitted(1)
+    bench.publisher.pause()
+    bench.capture(2)
+    for number in (1, 2):
+        bench.turn_to(number * PERIOD_NS + LIMIT_NS - 5 * NS_PER_MS)
+        bench.publisher.publish_due()
+    assert bench.said[1:] == [(1, Status.FORECAST, Reason.LATE), (2, Status.FORECAST, Reason.PAUSED)]
+    bench.publisher.resume()
+    bench.capture(3)
+    bench.turn_to(3 * PERIOD_NS + LIMIT_NS - 5 * NS_PER_MS)
+    bench.publisher.publish_due()
+    assert bench.said[3:] == [(3, Status.FORECAST, Reason.LATE)]
+
+
+def test_a_long_pause_is_blind() -> None:
+    """Forecasts reach as far as their horizon; then answers are blind, and so is the health."""
+    bench = Bench()
+    bench.measured(bench.capture(0))
+    bench.publisher.pause()
+    for number in range(1, 120):
+        bench.capture(number)
+        bench.publisher.publish_due()
+    reasons = {reason for _, _, reason in bench.said[1:]}
+    statuses = [status for _, status, _ in bench.said[1:]]
+    assert reasons == {Reason.PAUSED}
+    assert statuses == sorted(statuses, key=[Status.FORECAST, Status.BLIND].index)
+    assert statuses.count(Status.FORECAST) == 500 * NS_PER_MS // PERIOD_NS
+    assert bench.publisher.health.state is Health.BLIND
+
+
+def test_a_shorter_limit_hurries_those_that_wait() -> None:
+    """They are answered before the frame that came after the change, each with a margin that fits it."""
+    bench = Bench()
+    bench.measured(bench.capture(0))
+    bench.capture(1)
+    bench.publisher.change_limit(20 * NS_PER_MS)
+    assert bench.publisher.margin_ns == 20 * NS_PER_MS // 3
+    bench.turn_to(2 * PERIOD_NS)
+    bench.publisher.register(frame_info(2, captured_ns=2 * PERIOD_NS, limit_ns=20 * NS_PER_MS), CaptureClock.ARRIVAL)
+    wake_ns = bench.publisher.publish_due()
+    assert wake_ns == 2 * PERIOD_NS + 20 * NS_PER_MS - 10 * NS_PER_MS  # the margin of the first in the line
+    bench.turn_to(wake_ns)
+    assert bench.publisher.publish_due() == 2 * PERIOD_NS + 20 * NS_PER_MS - 20 * NS_PER_MS // 3
+    assert [frame_id for frame_id, _, _ in bench.said] == [0, 1]
+
+
+def test_a_longer_limit_leaves_those_that_wait_alone() -> None:
+    """A frame keeps the deadline of its capture."""
+    bench = Bench()
+    bench.measured(bench.capture(0))
+    info = bench.capture(1)
+    bench.publisher.change_limit(400 * NS_PER_MS)
+    bench.publisher.register(frame_info(2, captured_ns=2 * PERIOD_NS, limit_ns=400 * NS_PER_MS), CaptureClock.ARRIVAL)
+    assert info.due_ns is not None
+    assert bench.publisher.publish_due() == info.due_ns - bench.publisher.margin_ns
+
+
 def test_a_result_that_cannot_be_moved_serves_its_own_frame_only() -> None:
     """Without a tracker there are fresh and blind answers."""
     bench = Bench()

@@ -63,6 +63,16 @@ class Service:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """Somebody turns a knob."""
+
+    after_ns: int
+    """Time since the turn before."""
+    what: int | str
+    """`pause`, `resume`, or another deadline in ns."""
+
+
+@dataclass(frozen=True)
 class Schedule:
     """All that can happen."""
 
@@ -75,6 +85,7 @@ class Schedule:
     """How late the publisher's thread runs after each of its alarms, in turn."""
     stop_after_ns: int | None
     has_stamps: bool = True
+    turns: list[Turn] = field(default_factory=list)
 
 
 def milliseconds(low: float, high: float) -> st.SearchStrategy[int]:
@@ -102,9 +113,15 @@ SERVICES = st.builds(
     post_ns=milliseconds(0, 4),
     outcome=st.sampled_from(["good"] * 8 + ["raises", "skips"]),
 )
+LIMITS_NS = st.sampled_from([20 * NS_PER_MS, 50 * NS_PER_MS, 100 * NS_PER_MS, 400 * NS_PER_MS])
+TURNS = st.builds(
+    Turn,
+    after_ns=st.one_of(milliseconds(0, 5), milliseconds(0, 400)),
+    what=st.one_of(st.sampled_from(["pause", "resume"]), LIMITS_NS),
+)
 SCHEDULES = st.builds(
     Schedule,
-    limit_ns=st.sampled_from([20 * NS_PER_MS, 50 * NS_PER_MS, 100 * NS_PER_MS, 400 * NS_PER_MS]),
+    limit_ns=LIMITS_NS,
     credits=st.integers(1, 4),
     warm_after_ns=st.one_of(st.just(0), milliseconds(0, 300)),
     arrivals=st.lists(ARRIVALS, min_size=1, max_size=30),
@@ -114,6 +131,7 @@ SCHEDULES = st.builds(
     ),
     stop_after_ns=st.one_of(st.none(), st.none(), milliseconds(0, 1500)),
     has_stamps=st.sampled_from([True] * 5 + [False]),
+    turns=st.one_of(st.just([]), st.lists(TURNS, max_size=6)),
 )
 
 
@@ -207,6 +225,12 @@ class World:
     """When the publisher's thread should have run, and when it did."""
     least_margin_ns: int = NS_PER_S
     warm_ns: int | None = None
+    admitted: set[int] = field(default_factory=set)
+    admitted_while_paused: int = 0
+    limits: list[tuple[int, int]] = field(default_factory=list)
+    """Since when which limit holds."""
+    pauses: list[tuple[int, bool]] = field(default_factory=list)
+    """Since when it is paused, or not."""
 
     def __post_init__(self) -> None:
         schedule = self.schedule
@@ -241,6 +265,8 @@ class World:
         self._taker_nap: int | None = None  # None: awake, busy or over
         self._publisher_nap: int | None = None
         self.answers_at_stop: int | None = None
+        self.limits.append((0, schedule.limit_ns))
+        self.pauses.append((0, False))
 
     def at(self, when_ns: int, work: Callable[[], None]) -> None:
         heapq.heappush(self._future, (max(when_ns, self.clock.now_ns()), next(self._order), work))
@@ -251,6 +277,7 @@ class World:
         self.at(start_ns, self._take)
         self.at(start_ns + self.schedule.warm_after_ns, self._warmed)
         self._plan_arrivals(start_ns)
+        self._plan_turns(start_ns)
         if self.schedule.stop_after_ns is not None:
             self.at(start_ns + self.schedule.stop_after_ns, self._stop)
         while self._future:
@@ -269,6 +296,27 @@ class World:
             sample = Sample(b"", pts_ns, dts_ns, when_ns - arrival.lag_ns, CaptureClock.PTS)
             self.at(when_ns, functools.partial(self._arrive, sample, arrival))
         self.at(when_ns, self._source_ended)
+
+    def _plan_turns(self, start_ns: int) -> None:
+        when_ns = start_ns
+        for turn in self.schedule.turns:
+            when_ns += turn.after_ns
+            self.at(when_ns, functools.partial(self._turn, turn.what))
+
+    def _turn(self, what: int | str) -> None:
+        now_ns = self.clock.now_ns()
+        if isinstance(what, int):
+            self.publisher.change_limit(what)
+            self.intake.change_limit(what, now_ns)
+            self.limits.append((now_ns, what))
+            return
+        self.pauses.append((now_ns, what == "pause"))
+        if what == "pause":
+            self.gate.pause()
+            self.publisher.pause()
+        else:
+            self.publisher.resume()
+            self.gate.resume()
 
     def _arrive(self, sample: Sample, arrival: Arrival) -> None:
         if arrival.stamp == "restart":
@@ -342,7 +390,7 @@ class World:
             self._wake_publisher(timed=False)
         gate = self.gate
         if self._taker_nap is not None and gate._newest is not None and gate._warm and not gate._in_flight:
-            self.idle_with_work += not gate._newest_would_miss
+            self.idle_with_work += not gate._newest_would_miss and not gate.paused
 
     def _take(self) -> None:
         """Let the first stage's thread ask for the next picture."""
@@ -363,6 +411,9 @@ class World:
             self._take()
 
     def _admitted(self, info: FrameInfo) -> None:
+        self.publisher.admitted(info.frame_id)
+        self.admitted.add(info.frame_id)
+        self.admitted_while_paused += self.gate.paused
         service = next(self._services)
         ready_ns = self.clock.now_ns() + service.pre_ns
         begin_ns = max(ready_ns, self._detector_free_ns)
@@ -432,6 +483,9 @@ def test_the_promises_hold(schedule: Schedule) -> None:
     assert presented == sorted(presented)
     for answer in world.answers:
         check_answer(world, answer)
+    for info, _ in world.registered.values():
+        assert info.due_ns == info.captured_ns + limit_at(world, info.captured_ns)
+    assert world.admitted_while_paused == 0
     for frame_id, fate in world.ledger.fates.items():
         if fate is Fate.MISSED:
             check_missed(world, frame_id)
@@ -449,6 +503,9 @@ def check_answer(world: World, answer: Answer) -> None:
         assert outcome == "raises"
     if outcome is not None and outcome != "good":  # it may have been answered before, and then says why at that time
         assert answer.status is not Status.FRESH
+    if answer.reason is Reason.PAUSED:
+        assert was_paused(world, world.registered[info.frame_id][1], answer.published_ns)
+        assert info.frame_id not in world.admitted
     if answer.reason is Reason.WARMING:
         assert world.warm_ns is None or world.registered[info.frame_id][1] <= world.warm_ns
     if answer.status is Status.BLIND:
@@ -465,6 +522,18 @@ def check_answer(world: World, answer: Answer) -> None:
         assert age_ns == info.captured_ns - world.registered[measured_id][0].captured_ns
 
 
+def limit_at(world: World, captured_ns: int) -> int:
+    """The limit that was in force when a frame was captured."""
+    return [limit_ns for since_ns, limit_ns in world.limits if since_ns <= captured_ns][-1]
+
+
+def was_paused(world: World, since_ns: int, until_ns: int) -> bool:
+    """Whether it was paused at any moment between the two."""
+    ends_ns = [at_ns for at_ns, _ in world.pauses[1:]] + [until_ns]
+    spans = [(at_ns, end_ns) for (at_ns, paused), end_ns in zip(world.pauses, ends_ns, strict=True) if paused]
+    return any(at_ns <= until_ns and since_ns <= end_ns for at_ns, end_ns in spans)
+
+
 def check_missed(world: World, frame_id: int) -> None:
     """A frame was missed because it came too late to be answered, or the publisher's thread did not run in time."""
     info, registered_ns = world.registered[frame_id]
@@ -473,7 +542,7 @@ def check_missed(world: World, frame_id: int) -> None:
         return
     late_ns = [runs_ns - wake_ns for wake_ns, runs_ns in world.sleeps if wake_ns <= info.due_ns < runs_ns]
     assert late_ns
-    if registered_ns <= info.due_ns - world.schedule.limit_ns // 3:  # the margin is never more
+    if registered_ns <= info.due_ns - (info.due_ns - info.captured_ns) // 3:  # the margin is never more
         assert max(late_ns) > world.least_margin_ns
 
 

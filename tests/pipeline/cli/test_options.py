@@ -33,7 +33,7 @@ def test_flags_go_over_the_file(file: Path) -> None:
     assert built.settings.deadline_ns == 80_000_000
     assert built.settings.stream_id == "door"
     assert [name for name, _ in built.plan.sinks] == ["sink jsonl"]
-    options = {name: stage._options for name, stage in built.plan.stages if name != "preprocess"}
+    options = {name: stage.options for name, stage in built.plan.stages if name != "preprocess"}
     assert options["detect"].min_score == options["track"].min_score == 0.6
     assert options["detect"].classes == ("car", "bus")
     assert options["track"].horizon == 1_000_000_000

@@ -92,3 +92,32 @@ def test_frames_without_a_picture_replay(tmp_path: Path) -> None:
     ]
     events = [event for event in events if event[1:3] not in (("offered", 1), ("asked", 1))]
     assert replay(recorded(tmp_path / "t", events)).different == []
+
+
+def test_a_run_that_was_controlled_replays(tmp_path: Path) -> None:
+    """It is paused, resumed, and given another deadline when it was."""
+    events = [
+        *TWICE_THE_LOAD[:10],
+        (72.0, "paused", -1, "", 0.0),
+        (76.0, "captured", 2, "", 76.0),
+        (77.0, "offered", 2, "", 0.0),
+        (77.0, "answered", 1, "forecast:paused", 0.0),
+        (100.0, "limited", -1, "", 400.0),
+        (109.0, "captured", 3, "", 99.0),  # captured under the old deadline
+        (110.0, "offered", 3, "", 0.0),
+        (110.0, "answered", 2, "forecast:paused", 0.0),
+        (142.0, "captured", 4, "", 142.0),
+        (143.0, "offered", 4, "", 0.0),
+        (143.0, "answered", 3, "forecast:paused", 0.0),
+        (150.0, "resumed", -1, "", 0.0),
+        (150.1, "asked", 4, "", 0.0),
+        (150.2, "ran", 4, "detect", 300.0),
+        (450.3, "measured", 4, "", 0.0),
+        (450.4, "answered", 4, "fresh", 0.0),
+        (451.0, "ended", -1, "", 0.0),
+    ]
+    assert replay(recorded(tmp_path / "t", events)).different == []
+    without = [event for event in events if event[1] != "limited"]
+    assert replay(recorded(tmp_path / "t", without)).different == [(4, "fresh", "forecast:late")]
+    awake = [event for event in events if event[1] not in ("paused", "resumed")]
+    assert len(replay(recorded(tmp_path / "t", awake)).different) == 3

@@ -94,6 +94,27 @@ def test_unknown_class(make_model: ModelMaker, detect: Detect) -> None:
         detect(make_model(finished()), classes="persn")
 
 
+def test_tuning(make_model: ModelMaker, open_detector: DetectorOpener) -> None:
+    """Classes and thresholds change from the next frame on; a class that the model lacks changes nothing."""
+    low = (70, 10, 80, 30, 0.05, 0)
+    detector = open_detector(make_model(finished(PERSON, CAR, low)), classes="car")
+
+    def found() -> list[int]:
+        payload = ModelInput(np.zeros((1, 3, 64, 96), np.float32), (1.0, 1.0, 0.0, 0.0), (96, 64))
+        return detector.process(payload, frame_info()).class_ids.tolist()
+
+    assert found() == [2]
+    everything = detector.options.model_copy(update={"classes": None, "min_score": 0.01})
+    detector.tune(everything)
+    assert (detector.options, found()) == (everything, [2, 0, 0])
+    with pytest.raises(ValueError, match=re.escape("the model has no class 'persn', did you mean person?")):
+        detector.tune(everything.model_copy(update={"classes": ("persn",)}))
+    assert (detector.options, found()) == (everything, [2, 0, 0])
+    detector.close()
+    with pytest.raises(ValueError, match="not loaded"):
+        detector.tune(everything)
+
+
 def test_names_file(make_model: ModelMaker, detect: Detect, tmp_path: Path) -> None:
     """A file of names goes before what the model says."""
     names = tmp_path / "names.txt"

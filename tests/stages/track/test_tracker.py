@@ -326,6 +326,18 @@ def test_wrong_options_are_refused(options: dict[str, object]) -> None:
         TrackerOptions.model_validate(options)
 
 
+def test_tuning(detections: Make) -> None:
+    """Other scores hold from the next frame on; the tracks stay."""
+    stage = tracker()
+    step(stage, detections([walker(0)]), 0)
+    stage.tune(stage.options.model_copy(update={"min_score": 0.95, "low_score": 0.8}))
+    assert stage.options.min_score == 0.95
+    state = step(stage, detections([walker(33), walker(33, left=400)]), 33)
+    assert ids(state) == [1]  # kept alive by what starts no track any more
+    stage.tune(stage.options.model_copy(update={"low_score": 0.92}))
+    assert ids(step(stage, detections([walker(66)]), 66)) == []
+
+
 def test_the_horizon_is_an_option(detections: Make) -> None:
     """Forecasts end at the horizon that was asked for."""
     state = step(tracker(horizon="50ms"), detections([walker(0)]), 0)
