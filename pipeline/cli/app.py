@@ -45,7 +45,10 @@ Source = Annotated[
 Config = Annotated[Path | None, typer.Option(help="YAML file; flags override it.")]
 Mode = Annotated[str | None, typer.Option(help="auto, live or lossless.")]
 Deadline = Annotated[str | None, typer.Option(help="Live: capture to answer, such as 100ms.")]
-Model = Annotated[str | None, typer.Option(help="Name of a model (framepace models list) or path of an ONNX file.")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="Name of a model (framepace models list) or path of an ONNX file; NAME@SIZE sizes it."),
+]
 Provider = Annotated[str | None, typer.Option(help="auto, cpu, cuda or tensorrt.")]
 Classes = Annotated[str | None, typer.Option(help="Only these classes, such as person,car.")]
 MinScore = Annotated[float | None, typer.Option(help="Lowest score that starts a track, 0 to 1.", min=0, max=1)]

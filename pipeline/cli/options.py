@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from pipeline.config.build import Built, Overrides, build, part_problems, source
 from pipeline.config.load import parse, read_yaml, salvaged
 from pipeline.config.model import RunConfig
 from pipeline.errors import ConfigError
+
+_SIZED_MODEL = re.compile(r"(?P<model>.+)@(?P<size>\d+(x\d+)?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,22 @@ def overrides_from_flags(flags: Flags) -> Overrides:
     source = {"pace": pace, "start": flags.start, "duration": flags.duration, "max_frames": flags.max_frames}
     classes = None if flags.classes is None else [name.strip() for name in flags.classes.split(",") if name.strip()]
     detector = {
-        "model": flags.model,
+        **({} if flags.model is None else model_options(flags.model)),
         "provider": flags.provider,
         "classes": classes,
         "min_score": flags.min_score,
     }
     tracker = {"min_score": flags.min_score}
     return Overrides(_said(source), _said(detector), _said(tracker))
+
+
+def model_options(text: str) -> dict[str, object]:
+    """Return the detector's options from MODEL or MODEL@SIZE, such as `yolov3-tiny@608`; SIZE is N or WIDTHxHEIGHT."""
+    sized = _SIZED_MODEL.fullmatch(text)
+    if sized is None:
+        return {"model": text}
+    size = sized["size"]
+    return {"model": sized["model"], "input_size": int(size) if size.isdecimal() else size}
 
 
 def built_from_flags(flags: Flags) -> tuple[RunConfig, Built]:

@@ -38,6 +38,7 @@ def eval_clip(
 ) -> None:
     """Score what a reader holds at each moment, on a labelled clip."""
     # With the arrays and the settings, which other commands may do without.
+    from pipeline.cli.options import model_options
     from pipeline.config.load import read_yaml
     from stages.evaluate.play import Case, evaluate
 
@@ -51,7 +52,7 @@ def eval_clip(
     wanted = [name.strip() for name in (models or model or "").split(",") if name.strip()] or [""]
     rows = []
     for name in wanted:
-        case = Case(clip, settings, pace=_pace(pace), detector_options=_detector(name), delay=delay)
+        case = Case(clip, settings, pace=_pace(pace), detector_options=model_options(name) if name else {}, delay=delay)
         rows.append((name or "as configured", evaluate(case, labels, runs=runs)))
     _show(rows, as_json=as_json, compares=models is not None)
     if plot is not None:
@@ -94,16 +95,6 @@ def _read(path: Path, class_name: str) -> Truth:
         raise ConfigError.one("--truth", f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError.one("--truth", str(error)) from error
-
-
-def _detector(text: str) -> dict[str, object]:
-    """Return the detector's options from MODEL, MODEL@SIZE or nothing."""
-    if not text:
-        return {}
-    name, at, size = text.rpartition("@")
-    if not at:
-        return {"model": text}
-    return {"model": name, "input_size": int(size) if size.isdecimal() else size}
 
 
 def _pace(text: str) -> str | float:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.options import Flags, built_from_flags, overrides_from_flags
+from pipeline.cli.options import Flags, built_from_flags, model_options, overrides_from_flags
 from pipeline.errors import ConfigError
 from pipeline.frame import Mode
 from stages.capture.video import VideoSource
@@ -63,3 +63,19 @@ def test_no_source() -> None:
     """Without a source there is nothing to do, and the message says how to name one."""
     with pytest.raises(ConfigError, match="SOURCE"):
         built_from_flags(Flags())
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("yolov3-tiny", {"model": "yolov3-tiny"}),
+        ("yolov3-tiny@608", {"model": "yolov3-tiny", "input_size": 608}),
+        ("a@b/my.onnx@640x384", {"model": "a@b/my.onnx", "input_size": "640x384"}),
+        ("a@b/my.onnx", {"model": "a@b/my.onnx"}),  # an @ that no size follows belongs to the path
+        ("@608", {"model": "@608"}),
+    ],
+)
+def test_a_model_may_have_a_size(text: str, options: dict[str, object]) -> None:
+    """Behind the last @."""
+    assert model_options(text) == options
+    assert overrides_from_flags(Flags(model=text)).detector_options == options
