@@ -1,0 +1,59 @@
+"""`framepace bench`: what can this machine do, and what does that mean?
+
+Part of the command line: it prints.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import ConfigError
+
+
+def bench(
+    *,
+    clip: Annotated[Path | None, typer.Option(help="Decode and play your own clip instead of test pictures.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Measure your model as well, NAME, PATH or NAME@SIZE; live runs and advice are then about it."
+        ),
+    ] = None,
+    deadline: Annotated[str, typer.Option(help="Of the live runs, capture to answer.")] = "100ms",
+    quick: Annotated[bool, typer.Option("--quick", help="Take some seconds: fewer things, rougher figures.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure this machine in about two minutes, and say what it can do."""
+    # With the arrays and the settings, which other commands may do without.
+    from rich.console import Console
+
+    from pipeline.cli.options import model_options
+    from pipeline.cli.run import make_console
+    from stages.bench.live import Choice
+    from stages.bench.measure import FULL, QUICK, Wishes, measure
+    from stages.bench.report import print_figures
+
+    progress = make_console()
+    own = [Choice(name, model_options(name)) for name in model or ()]
+    figures = measure(
+        Wishes(clip, _milliseconds(deadline), own),
+        QUICK if quick else FULL,
+        lambda what: progress.print(f"measuring: {what}", style="dim", markup=False),
+    )
+    if as_json:
+        typer.echo(figures.model_dump_json())
+    else:
+        print_figures(figures, Console(highlight=False))
+
+
+def _milliseconds(text: str) -> float:
+    from pipeline.clock import NS_PER_MS
+    from pipeline.units import parse_duration_ns
+
+    try:
+        return parse_duration_ns(text) / NS_PER_MS
+    except ValueError as error:
+        raise ConfigError.one("--deadline", str(error)) from error
