@@ -12,41 +12,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import sys
 import threading
 import time
 from collections import deque
 
-from pipeline.assembly import RunSettings
-from pipeline.clock import NS_PER_MS, RealClock
-from pipeline.frame import Mode
-from pipeline.graph import Graph
-from pipeline.report import Report
-from pipeline.run import Run
-from pipeline.testing import NumberSource, PassDetector, PassStage, RecordingSink, SnapshotStage
-
-STAGES = 6
-SWITCH_INTERVAL_S = 0.0005
-"""As the command line sets it."""
-
-
-class ForgetfulSink(RecordingSink):
-    """Keeps nothing, so that memory does not count."""
-
-    def write(self, answer: object, *, gap: int) -> None:
-        pass
-
-
-def run_engine(mode: Mode, frames: int) -> Report:
-    """Run numbers through six stages that pass them on."""
-    clock = RealClock()
-    source = NumberSource(frames, clock=clock if mode is Mode.LIVE else None)
-    passing = [(f"stage {number}", PassStage()) for number in range(STAGES - 2)]
-    stages = [*passing, ("detect", PassDetector()), ("track", SnapshotStage())]
-    plan = Graph.chain(source, None, stages, [("sink", ForgetfulSink())]).check(mode)
-    run = Run(plan, RunSettings("bench", mode, cores=1, deadline_ns=100 * NS_PER_MS))
-    run.start()
-    return run.join()
+from stages.bench.engine import STAGES, engine_figures
 
 
 class Queue:
@@ -106,27 +76,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the paced run")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    flat = run_engine(Mode.LOSSLESS, arguments.frames)
+    # First, since it sets the interpreter's switch interval as the command line does, for the bare chain too.
+    engine = engine_figures(flat_out_frames=arguments.frames, paced_seconds=arguments.seconds)
     # Capture, six stages, publisher and sink are nine threads.
-    bare_us = run_bare_chain(arguments.frames, STAGES + 3)
-    paced = run_engine(Mode.LIVE, round(arguments.seconds * 30))
-    ages = paced.age_ms.fresh
-    result = {
-        "flat_out_us_per_frame": round(flat.cpu_s / arguments.frames * 1e6, 1),
-        "bare_chain_us_per_frame": round(bare_us, 1),
-        "paced_fresh": paced.frames.fresh,
-        "paced_frames": paced.frames.captured,
-        "paced_age_ms": None if ages is None else ages.model_dump(),
-        "paced_us_per_frame": round(paced.cpu_s / paced.frames.captured * 1e6, 1),
-    }
+    bare_us = round(run_bare_chain(arguments.frames, STAGES + 3), 1)
     if arguments.json:
-        print(json.dumps(result))
+        print(json.dumps({**engine.model_dump(), "bare_chain_us": bare_us}))
         return
-    print(f"flat out: {result['flat_out_us_per_frame']} us of processor per frame")
-    print(f"          {result['bare_chain_us_per_frame']} us for a bare chain of {STAGES + 3} threads")
-    print(f"paced:    {paced.frames.fresh} of {paced.frames.captured} fresh, age {result['paced_age_ms']} ms")
-    print(f"          {result['paced_us_per_frame']} us of processor per frame")
+    print(f"flat out: {engine.flat_out_us} us of processor per frame")
+    print(f"          {bare_us} us for a bare chain of {STAGES + 3} threads")
+    print(f"paced:    age of {engine.frames} answers {engine.age_ms} ms")
+    print(f"          {engine.paced_us} us of processor per frame")
 
 
 if __name__ == "__main__":

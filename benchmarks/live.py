@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -18,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -31,11 +31,11 @@ from pipeline.config.load import parse
 from pipeline.frame import FrameInfo
 from pipeline.report import Percentiles, Report
 from pipeline.stage import Options, Stage
+from stages.bench.clip import FPS, encode, repeat
 from stages.payloads import Detections, InputSpec, ModelInput
 
 CLIP = Path(__file__).resolve().parents[1] / "sample_videos" / "pedestrians.mp4"
 LOADS = ("18/100", "64/100", "64/50", "18/100+burn", "64/100+burn", "64/50+burn", "model/100")
-FPS = 30
 SIZE = (1280, 720)
 PART_FRAMES = 300
 MODEL_PX = 416
@@ -75,27 +75,10 @@ class StandIn(Stage):
 def make_clip(path: Path, seconds: float, gop: int) -> None:
     """Write a 720p H.264 clip at 30 fps: ten seconds encoded once, then repeated as they are."""
     part = path.with_suffix(".part.mp4")
-    with av.open(str(CLIP)) as source, av.open(str(part), "w") as target:
-        options = {"preset": "veryfast", "tune": "zerolatency", "g": str(gop)}
-        stream = target.add_stream("libx264", rate=FPS, options=options)
-        stream.width, stream.height = SIZE
-        for number, frame in enumerate(source.decode(video=0)):
-            if number == PART_FRAMES:
-                break
-            scaled = frame.reformat(*SIZE, format="yuv420p")
-            scaled.pts, scaled.time_base, scaled.pict_type = number, Fraction(1, FPS), 0
-            target.mux(stream.encode(scaled))
-        target.mux(stream.encode(None))
-    with av.open(str(path), "w") as target, av.open(str(part)) as source:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        packets = [packet for packet in source.demux(video=0) if packet.dts is not None]
-        tick = packets[1].pts - packets[0].pts
-        times = [(packet.pts, packet.dts) for packet in packets]
-        for turn in range(int(-(-seconds * FPS // PART_FRAMES))):
-            shift = turn * PART_FRAMES * tick
-            for packet, (pts, dts) in zip(packets, times, strict=True):
-                packet.pts, packet.dts, packet.stream = pts + shift, dts + shift, stream
-                target.mux(packet)
+    options = {"preset": "veryfast", "tune": "zerolatency"}
+    with av.open(str(CLIP)) as source:
+        encode(itertools.islice(source.decode(video=0), PART_FRAMES), part, size=SIZE, options=options, gop=gop)
+    repeat(part, int(-(-seconds * FPS // PART_FRAMES)), path)
     part.unlink()
 
 

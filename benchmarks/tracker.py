@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import io
 import json
-import statistics
 import subprocess
 import time
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ import numpy as np
 from trackeval.metrics import CLEAR, HOTA, Identity
 
 from pipeline.testing import frame_info
+from stages.bench.parts import tracker_figures
 from stages.boxes import iou_matrix
 from stages.payloads import Detections
 from stages.track.tracker import Tracker, TrackerOptions
@@ -286,34 +286,6 @@ def evaluated(name: str, scene: Scene, answers: list[Boxes], seconds: float) -> 
     )
 
 
-def thirty_boxes(options: TrackerOptions) -> tuple[float, float]:
-    """Return median milliseconds of process() and of forecast() with 30 boxes that move."""
-    random = np.random.default_rng(0)
-    corner = random.uniform(0, 1, (30, 2)) * [1800, 900]
-    boxes = np.concatenate([corner, corner + random.uniform(50, 120, (30, 2))], axis=1)
-    velocity = np.tile(random.normal(0, 40, (30, 2)), 2)
-    tracker = Tracker(options)
-    process_ms, forecast_ms = [], []
-    for number in range(300):
-        captured_ns = round(number * NS_PER_S / 30)
-        moved = boxes + velocity * (number % 60) / 30 + random.normal(0, 1, boxes.shape)
-        detections = Detections(
-            boxes=moved.astype(np.float32),
-            scores=np.full(30, 0.9, dtype=np.float32),
-            class_ids=np.zeros(30, dtype=np.int32),
-            class_names=("object",),
-            image_size=(1920, 1080),
-        )
-        info = frame_info(number, captured_ns=captured_ns)
-        start = time.perf_counter()
-        snapshot = tracker.process(detections, info)
-        middle = time.perf_counter()
-        snapshot.forecast(captured_ns + 50_000_000)
-        process_ms.append(1000 * (middle - start))
-        forecast_ms.append(1000 * (time.perf_counter() - middle))
-    return statistics.median(process_ms), statistics.median(forecast_ms)
-
-
 def scenes(arguments: argparse.Namespace) -> Iterator[Scene]:
     """Give everything that is measured."""
     if arguments.truth and arguments.detections:
@@ -336,8 +308,9 @@ def main() -> None:
         print(evaluated("framepace", scene, *run_ours(scene, TrackerOptions())), flush=True)
         for peer in PEERS if arguments.peers_python else ():
             print(evaluated(peer, scene, *run_peer(scene, peer, arguments.peers_python)), flush=True)
-    process_ms, forecast_ms = thirty_boxes(TrackerOptions())
-    print(f"30 boxes: process {process_ms:.3f} ms, forecast {forecast_ms:.3f} ms (medians of 300)")
+    timing = tracker_figures(frames=300)
+    process_ms, forecast_ms = timing.process_ms.p50, timing.forecast_ms.p50
+    print(f"{timing.boxes} boxes: process {process_ms:.3f} ms, forecast {forecast_ms:.3f} ms (medians of 300)")
 
 
 if __name__ == "__main__":
