@@ -86,8 +86,12 @@ def execute(built: Built, console: Console, *, quiet: bool, limit_ns: int | None
         total = built.plan.source.total_frames
         with StatusDisplay(console, built.settings.mode, total) as status:
             while not run.wait(_TICK_NS):
+                if asked:
+                    run.stop()
+                if quiet and limit_ns is None:
+                    continue  # a report takes a millisecond of the processor that nobody would look at
                 report = run.report()
-                if asked or (limit_ns is not None and report.duration_s * NS_PER_S >= limit_ns):
+                if limit_ns is not None and report.duration_s * NS_PER_S >= limit_ns:
                     run.stop()
                 if not quiet:
                     status.show(report)
