@@ -1,0 +1,246 @@
+"""Lets connections in at a bounded pace, and bounds what each of them may cost.
+
+uvicorn speaks HTTP and websockets; it does not mind how many connections there are, how long one takes for its request,
+or how much a websocket client says. That is added here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+_REQUEST_S = 5.0
+"""A connection that has not said what it wants by then is closed."""
+_HANDSHAKE_S = 5.0
+_FULL_S = 0.02
+_NO_DESCRIPTOR_S = 0.2
+_MOST_UNSENT_BYTES = 1 << 20
+"""A client that makes us answer (pings, say) and does not read the answers is cut off here."""
+_RECEIVE_BUFFER_BYTES = 8192
+"""Clients say little; so little can be read at once that no flood keeps the server's thread busy for long."""
+_SEND_BUFFER_BYTES = 65_536
+"""Records in the kernel's buffer cannot be skipped any more: a large one would hide from a slow client how late it
+is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What clients may cost."""
+
+    connections: int = 192
+    """Open ones; further ones wait, unless an idle one can go for them."""
+    new_per_s: float = 40.0
+    """Connections that are let in a second; twice as many at once."""
+    incoming_bytes: int = 65_536
+    """What one connection may send at once, and in four seconds; a websocket waits then, any other is cut."""
+
+
+class Allowance:
+    """A bucket that fills at a steady rate; what is taken must be in it."""
+
+    def __init__(self, most: float, per_s: float, now_s: float) -> None:
+        self._most = most
+        self._per_s = per_s
+        self._left = most
+        self._at_s = now_s
+
+    def take(self, amount: float, now_s: float) -> bool:
+        """Take from it; return whether there was enough."""
+        self._fill(now_s)
+        enough = self._left >= amount
+        if enough:
+            self._left -= amount
+        return enough
+
+    def short_s(self, amount: float, now_s: float) -> float:
+        """Return how long it takes until so much is in it."""
+        self._fill(now_s)
+        return max(0.0, (amount - self._left) / self._per_s)
+
+    def _fill(self, now_s: float) -> None:
+        self._left = min(self._most, self._left + (now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
+
+
+class HttpConnection(H11Protocol):
+    """A connection that must say in time what it wants, and briefly."""
+
+    def __init__(self, bounds: Bounds, **given: Any) -> None:
+        super().__init__(**given)
+        self._bounds = bounds
+        self._allowance = Allowance(bounds.incoming_bytes, bounds.incoming_bytes / 4, self.loop.time())
+        self._hurry: asyncio.TimerHandle | None = None
+        self.since_s = self.loop.time()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being done for it."""
+        return self.cycle is None or bool(self.cycle.response_complete)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]  # a Transport, as uvicorn expects
+        self._hurry = self.loop.call_later(_REQUEST_S, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._calm_down()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._allowance.take(len(data), self.loop.time()):
+            self.transport.abort()
+            return
+        super().data_received(data)
+        if not self.idle:
+            self._calm_down()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._calm_down()
+        if self.idle and not self.transport.is_closing():
+            self._hurry = self.loop.call_later(_REQUEST_S, self._give_up)
+
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        self._calm_down()
+        super().handle_websocket_upgrade(event)
+
+    def cut(self) -> None:
+        """End it without a word."""
+        self._calm_down()
+        self.transport.abort()
+
+    def _calm_down(self) -> None:
+        if self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
+
+    def _give_up(self) -> None:
+        if self.idle:
+            self.cut()
+
+
+class WebsocketConnection(WebSocketsSansIOProtocol):
+    """A connection whose client may say little: what is too much for now has to wait."""
+
+    def __init__(self, bounds: Bounds, **given: Any) -> None:
+        super().__init__(**given)
+        self._most_held = bounds.incoming_bytes
+        self._allowance = Allowance(bounds.incoming_bytes, bounds.incoming_bytes / 4, self.loop.time())
+        self._held = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._held += data
+        if len(self._held) > self._most_held or self.transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
+            self.transport.abort()
+        elif len(self._held) == len(data):  # else the timer is on
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self.transport.is_closing():
+            return
+        now_s = self.loop.time()
+        if self._allowance.take(len(self._held), now_s):
+            held, self._held = self._held, b""
+            super().data_received(held)
+        else:
+            self.transport.pause_reading()
+            self.loop.call_later(self._allowance.short_s(len(self._held), now_s), self._read_again)
+
+    def _read_again(self) -> None:
+        self._go_on()
+        if not self._held and not self.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+
+def make_listener(address: Any, family: int, *, patience_s: float) -> socket.socket:
+    """Return a socket that listens; connections inherit its settings.
+
+    Raises:
+        OSError: the address cannot be used.
+    """
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; it cuts clients off that keep their window closed
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience_s * 1000))
+        listener.bind(address)
+        listener.listen()
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+class Doorkeeper:
+    """Accepts connections for a uvicorn server, in its loop.
+
+    Args:
+        listener: a listening socket that does not block.
+        server: gets the connections.
+        bounds: how many, how fast.
+        tls: None for plain connections.
+    """
+
+    def __init__(
+        self, listener: socket.socket, server: uvicorn.Server, bounds: Bounds, *, tls: ssl.SSLContext | None
+    ) -> None:
+        self._listener = listener
+        self._server = server
+        self._bounds = bounds
+        self._tls = tls
+        self._handshakes: set[asyncio.Task[None]] = set()
+
+    async def accept_all(self) -> None:
+        """Accept until cancelled."""
+        loop = asyncio.get_running_loop()
+        pace = Allowance(2 * self._bounds.new_per_s, self._bounds.new_per_s, loop.time())
+        try:
+            while True:
+                await self._wait_room()
+                while not pace.take(1, loop.time()):
+                    await asyncio.sleep(pace.short_s(1, loop.time()))
+                try:
+                    connection, _ = await loop.sock_accept(self._listener)
+                except ConnectionError:  # it is gone again
+                    continue
+                except OSError:  # no descriptor is left
+                    await asyncio.sleep(_NO_DESCRIPTOR_S)
+                    continue
+                self._let_in(connection)
+        finally:
+            for handshake in self._handshakes:
+                handshake.cancel()
+
+    async def _wait_room(self) -> None:
+        """Wait until one more connection may be open; the idle one that is here longest goes for it."""
+        connections = self._server.server_state.connections
+        while len(connections) + len(self._handshakes) >= self._bounds.connections:
+            idle = [each for each in connections if isinstance(each, HttpConnection) and each.idle]
+            if idle:
+                min(idle, key=lambda each: each.since_s).cut()
+            await asyncio.sleep(_FULL_S)
+
+    def _let_in(self, connection: socket.socket) -> None:
+        task = asyncio.create_task(self._welcome(connection))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def _welcome(self, connection: socket.socket) -> None:
+        given = {"config": self._server.config, "server_state": self._server.server_state, "app_state": {}}
+        with suppress(OSError, asyncio.TimeoutError):  # a client that does not get through its TLS handshake
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: HttpConnection(self._bounds, **given),
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=None if self._tls is None else _HANDSHAKE_S,
+            )
