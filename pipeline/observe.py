@@ -38,6 +38,10 @@ class Observed(Protocol):
     def configuration(self) -> Mapping[str, object]:
         """The effective configuration as plain data, secrets masked."""
 
+    @property
+    def traced(self) -> bool:
+        """Whether there is a trace to ask for."""
+
     def report(self) -> Report:
         """Return the report so far."""
 

@@ -46,6 +46,11 @@ class RunView:
         """The effective configuration as plain data, secrets masked."""
         return self._configuration
 
+    @property
+    def traced(self) -> bool:
+        """Whether there is a trace to ask for."""
+        return self._trace is not None
+
     def report(self) -> Report:
         """Return the report so far."""
         return self._report()

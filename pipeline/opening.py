@@ -12,6 +12,7 @@ from pipeline.errors import SourceOpenError
 from pipeline.feed import Backoff
 from pipeline.frame import Mode
 from pipeline.graph import Plan
+from pipeline.observe import Observer
 from pipeline.stage import OpenContext, Part
 
 log = logging.getLogger("framepace.run")
@@ -54,7 +55,8 @@ class OpenParts:
     def open_all(self, cancelled: Callable[[], bool]) -> threading.Thread:
         """Open the stages from the last to the first, while the source is being opened; then the sinks.
 
-        Sinks come last, so that nothing is written when something else cannot be opened.
+        Sinks come last, so that nothing is written when something else cannot be opened. Only observers come first:
+        they show people what is being waited for.
 
         Args:
             cancelled: asked while the source is waited for; when it says yes, the stop flag is set.
@@ -65,6 +67,9 @@ class OpenParts:
         Raises:
             Exception: of the first part that could not be opened.
         """
+        for _, sink in self._plan.sinks:
+            if isinstance(sink, Observer):
+                self._open(sink)
         opener = self._start_thread("open source", self._open_source)
         try:
             self._open_stages()
@@ -86,7 +91,8 @@ class OpenParts:
                 for _, stage in self._plan.stages:
                     stage.warm()
             for _, sink in self._plan.sinks:
-                self._open(sink)
+                if not isinstance(sink, Observer):
+                    self._open(sink)
         return opener
 
     def close(self, *, except_for: Iterable[Part] = ()) -> None:

@@ -77,6 +77,7 @@ def test_an_observer_sees_the_run(mode: Mode) -> None:
     assert onlooker.run.configuration == {"stream": "test"}
     assert onlooker.run.report() == report
     assert onlooker.run.trace() is None
+    assert not onlooker.run.traced
     measures = onlooker.run.measures()
     assert set(measures.stages) == set(report.stages)
     assert set(measures.depths) == set(report.queues)
