@@ -88,6 +88,22 @@ class Picture:
             pixels = np.rot90(pixels, k=-self.rotation_deg // 90)
         return np.ascontiguousarray(pixels)
 
+    def bgr_at_most(self, width: int) -> ByteArray:
+        """Return the upright picture and at most so wide, uint8 (H, W, 3) BGR, contiguous; made anew each time."""
+        scale = min(1.0, width / self.size[0])
+        stored_width, stored_height = (max(1, round(length * scale)) for length in self.stored_size)
+        if scale == 1.0:
+            return self.bgr()
+        if self.array is not None:
+            small = cv2.resize(self.array, (stored_width, stored_height), interpolation=cv2.INTER_AREA)
+        else:
+            assert self.video is not None
+            frame = VideoReformatter().reformat(
+                self.video, stored_width, stored_height, "bgr24", interpolation=Interpolation.BILINEAR, threads=1
+            )
+            small = frame.to_ndarray()
+        return np.ascontiguousarray(np.rot90(small, k=-self.rotation_deg // 90), dtype=np.uint8)
+
     def grey(self, width: int, height: int) -> ByteArray:
         """Return the upright picture in grey and in another size, uint8 (height, width); made anew each time."""
         if self.rotation_deg in (90, 270):

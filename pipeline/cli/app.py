@@ -99,6 +99,19 @@ def run(
     trace_on_miss: Annotated[
         str | None, typer.Option(help="Live: write traces into this folder when several frames in a row are missed.")
     ] = None,
+    serve: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a page that shows the run, with its results and metrics.")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(help="Who asks the page must know it, and may control the run. Can be seen by all users here."),
+    ] = None,
+    token_file: Annotated[
+        str | None, typer.Option(help="File with the token; the variable FRAMEPACE_TOKEN does as well.")
+    ] = None,
+    insecure: Annotated[
+        bool | None, typer.Option("--insecure", help="Show the page to the network without a token.")
+    ] = None,
     quiet: Annotated[bool | None, typer.Option("--quiet", help="Print errors only.")] = None,
 ) -> None:
     """Detect, track, and answer every frame."""
@@ -128,6 +141,10 @@ def run(
         trace_seconds=trace_seconds,
         trace_on_miss=trace_on_miss,
         quiet=quiet,
+        serve=serve,
+        token=token,
+        token_file=token_file,
+        insecure=insecure,
     )
     raise typer.Exit(run_command(flags))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,10 @@ from pipeline.config.build import Built, Overrides, build, part_problems, source
 from pipeline.config.load import parse, read_yaml, salvaged
 from pipeline.config.model import RunConfig
 from pipeline.errors import ConfigError
+from pipeline.registry import find_sink
+
+TOKEN_VARIABLE = "FRAMEPACE_TOKEN"
+"""Of the environment. A token on the command line can be read by everybody on the machine."""
 
 _SIZED_MODEL = re.compile(r"(?P<model>.+)@(?P<size>\d+(x\d+)?)")
 
@@ -42,6 +47,10 @@ class Flags:
     trace_seconds: float | None = None
     trace_on_miss: str | None = None
     quiet: bool | None = None
+    serve: str | None = None
+    token: str | None = None
+    token_file: str | None = None
+    insecure: bool | None = None
 
 
 def raw_from_flags(flags: Flags) -> dict[str, object]:
@@ -70,7 +79,7 @@ def raw_from_flags(flags: Flags) -> dict[str, object]:
         "quiet": flags.quiet,
         "sinks": flags.sinks or None,
     }
-    return raw | _said(plain)
+    return raw | _said(plain) | _served(raw.get("serve"), flags)
 
 
 def overrides_from_flags(flags: Flags) -> Overrides:
@@ -112,6 +121,38 @@ def built_from_flags(flags: Flags) -> tuple[RunConfig, Built]:
     except ConfigError as error:
         raise ConfigError([*error.problems, *part_problems(salvaged(raw), overrides)]) from None
     return config, build(config, overrides)
+
+
+def _served(written: object, flags: Flags) -> dict[str, object]:
+    """Return the setting `serve` of the flags, with the file's other options.
+
+    A token of the environment counts where neither a flag nor the file has one.
+
+    Raises:
+        ConfigError: a flag makes no sense, or belongs to a server that nobody asked for.
+    """
+    own = _said({"token": flags.token, "token_file": flags.token_file, "insecure": flags.insecure})
+    if flags.serve is None and written is None:
+        if own:
+            flag = f"--{next(iter(own)).replace('_', '-')}"
+            raise ConfigError.one(flag, "is for --serve HOST:PORT, which is missing")
+        return {}
+    options: dict[str, object] = dict(written) if isinstance(written, Mapping) else {}
+    for text, where in ((written, "$.serve"), (flags.serve, "--serve")):
+        if isinstance(text, str):
+            options |= _address(text, where)
+    if flags.token is not None or flags.token_file is not None:
+        options = {name: value for name, value in options.items() if name not in ("token", "token_file")}
+    elif not options.keys() & {"token", "token_file"} and (token := os.environ.get(TOKEN_VARIABLE)):
+        own["token"] = token
+    return {"serve": options | own}
+
+
+def _address(text: str, where: str) -> dict[str, object]:
+    try:
+        return find_sink("serve").options_from_spec(text)
+    except ValueError as error:
+        raise ConfigError.one(where, f"{text!r}: {error}") from error
 
 
 def _source_over(written: object, text: str) -> object:

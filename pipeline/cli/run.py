@@ -64,9 +64,16 @@ class ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        style = "red" if record.levelno >= logging.ERROR else "yellow"
         text = " ".join(record.getMessage().split())
-        self._console.print(f"{record.levelname.lower()}: {text}", style=style, markup=False)
+        if record.levelno > logging.INFO:
+            text = f"{record.levelname.lower()}: {text}"
+        self._console.print(text, style=_style(record.levelno), markup=False)
+
+
+def _style(level: int) -> str | None:
+    if level <= logging.INFO:
+        return None
+    return "red" if level >= logging.ERROR else "yellow"
 
 
 def set_up_logging(console: Console, *, quiet: bool) -> None:
@@ -74,6 +81,8 @@ def set_up_logging(console: Console, *, quiet: bool) -> None:
     logger = logging.getLogger("framepace")
     logger.handlers = [ConsoleHandler(console)]
     logger.setLevel(logging.ERROR if quiet else logging.WARNING)
+    # Whoever asked for a page wants to know where it is.
+    logging.getLogger("framepace.serve").setLevel(logging.ERROR if quiet else logging.INFO)
     logger.propagate = False
 
 

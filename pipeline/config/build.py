@@ -32,6 +32,7 @@ from pipeline.stage import Decoder, Options, Part, Sink, Source, Stage
 _DEFAULT_SOURCE = "video"
 _DEFAULT_DECODER = "video"
 _TRACE_S = 30
+_SERVE = PartConfig(kind="serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,24 @@ class _Builder:
             options = self._options(kind, part, path)
             if options is not None:
                 sinks.append((self._name(part, [name for name, _ in sinks], prefix="sink "), make(kind, options)))
+        serve = self._serve()
+        if serve is not None:
+            sinks.append((self._name(_SERVE, [name for name, _ in sinks], prefix="sink "), serve))
         return sinks
+
+    def _serve(self) -> Sink | None:
+        """Return the sink that `serve` asks for."""
+        written = self._config.serve
+        if written is None:
+            return None
+        kind = find_sink(_SERVE.kind)
+        try:
+            given = kind.options_from_spec(written) if isinstance(written, str) else written
+        except ValueError as error:
+            self._say("$.serve", error)
+            return None
+        options = self._options(kind, with_options(_SERVE, given), "$.serve")
+        return None if options is None else make(kind, options)
 
     def _options(self, kind: type[Part], part: PartConfig, path: str) -> Options | None:
         try:

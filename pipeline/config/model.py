@@ -72,6 +72,9 @@ class RunConfig(_Section):
         default=None, description="The steps in order; preprocess, detect, track if absent."
     )
     sinks: list[str | PartConfig] = Field(default_factory=list, description="Where answers go.")
+    serve: str | dict[str, object] | None = Field(
+        default=None, description="HOST:PORT of the page, or a mapping with the options of the sink kind `serve`."
+    )
     engine: EngineConfig = Field(default_factory=EngineConfig)
     report: str | None = Field(default=None, description="File for the report, JSON.")
     record_timings: str | None = Field(

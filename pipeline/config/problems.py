@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -50,7 +50,8 @@ def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
         return "is missing"
     message = details["msg"].removeprefix("Value error, ")
     shown = repr(details["input"])
-    if shown in message or "://" in shown:  # a URL may hold a password
+    told = isinstance(details["input"], Mapping) or shown in message
+    if told or "://" in shown or details["loc"][-1:] == ("token",):  # a URL may hold a password
         return message
     return f"{message}, not {shown if len(shown) <= 60 else shown[:57] + '...'}"
 

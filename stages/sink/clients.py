@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -215,21 +216,19 @@ class Clients(Generic[O]):
             code, why = (GOING_AWAY, "the run is over") if self._closing else (TRY_LATER, "too many clients")
             await connection.close(code, why)
             return
-        self._add(outbox)
-        try:
-            await connection.accept()
-            self._dropped += not await self._attend(connection, outbox)
-        except (WebSocketDisconnect, RuntimeError):  # gone before it was let in
-            self._dropped += 1
-        finally:
-            self._remove(outbox)
+        with self.having(outbox):
+            try:
+                await connection.accept()
+                self._dropped += not await self._attend(connection, outbox)
+            except (WebSocketDisconnect, RuntimeError):  # gone before it was let in
+                self._dropped += 1
 
-    async def stream(self, outbox: O) -> AsyncIterator[str | bytes]:
-        """Give what comes, for a client without a websocket; the caller has asked whether there is room."""
+    @contextmanager
+    def having(self, outbox: O) -> Iterator[None]:
+        """Count a client without a websocket in, for as long as this lasts; the caller has asked if there is room."""
         self._add(outbox)
         try:
-            while (message := await outbox.wait_next()) is not None:
-                yield message
+            yield
         finally:
             self._remove(outbox)
 

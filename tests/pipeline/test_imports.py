@@ -14,8 +14,13 @@ SOURCES = sorted([*(PROJECT / "pipeline").rglob("*.py"), *(PROJECT / "stages").r
 SHARED_BY_STAGES = {"stages.boxes", "stages.payloads"}
 READS_THE_ENVIRONMENT = {"stages/detect/store.py"}
 """Where pulled models lie is asked by the detector and by `framepace models`; one place answers both."""
-STARTS_THREADS = {"pipeline/run.py", "stages/sink/server.py", "stages/capture/rtsp/sockets.py"}
-"""The run, a server, and the name lookup, which nothing can interrupt."""
+STARTS_THREADS = {
+    "pipeline/run.py",
+    "stages/sink/server.py",
+    "stages/sink/serve/preview.py",
+    "stages/capture/rtsp/sockets.py",
+}
+"""The run, a server, what makes its pictures, and the name lookup, which nothing can interrupt."""
 
 
 def path_of(file: Path) -> str:

@@ -1,0 +1,202 @@
+"""Stands before the application: who may ask for what, how often, and how much they may say."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import socket
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stages.sink.connections import Allowance
+
+MOST_BODY_BYTES = 4096
+_BODY_S = 5.0
+_MOST_ADDRESSES = 1024
+_OPEN_PATHS = ("/", "/healthz")
+_OPEN_FOLDER = "/page/"
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_WILDCARDS = ("0.0.0.0", "::")
+_CHANGING = ("POST", "PATCH", "PUT", "DELETE")
+_HEADERS = (
+    (
+        b"content-security-policy",
+        b"default-src 'self'; img-src 'self' blob: data:; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+        b"form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is not answered."""
+
+    status: int
+    detail: str
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=())
+
+
+class Guard:
+    """An ASGI application around another one.
+
+    Args:
+        app: gets what may pass.
+        names: under which we may be reached, besides those of the loopback.
+        token: None: nobody needs one.
+        requests_per_s: of one address; twice as many at once.
+    """
+
+    def __init__(self, app: ASGIApp, *, names: Iterable[str], token: str | None, requests_per_s: float) -> None:
+        self._app = app
+        self._names = {*_LOOPBACK_NAMES, *(name.lower() for name in names)}
+        self._token = None if token is None else _digest(token)
+        self._per_s = requests_per_s
+        self._allowances: OrderedDict[str, Allowance] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = _headers(scope)
+        refusal = self._refusal(scope, headers)
+        if scope["type"] == "http":
+            send = _with_headers(send)
+            if refusal is None and scope["method"] in _CHANGING:
+                body = await _read_body(receive, headers.get("content-length"))
+                if isinstance(body, Refusal):
+                    refusal = body
+                else:
+                    receive = _replay(body, receive)
+        if refusal is not None:
+            await _refuse(scope, send, refusal)
+            return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope, headers: dict[str, str]) -> Refusal | None:
+        if not self._may_ask_now(scope):
+            return Refusal(429, "too many requests; ask more slowly", ((b"retry-after", b"1"),))
+        host = headers.get("host", "")
+        if not self._is_ours(host, scope):
+            return Refusal(403, f"{host[:100]!r} is no name of this server; see the option allowed_hosts")
+        origin = headers.get("origin")
+        asks_for_more = scope["type"] == "websocket" or scope["method"] in _CHANGING
+        if asks_for_more and origin is not None and not _same_site(origin, host):
+            return Refusal(403, "another site's page may not ask for this")
+        path = scope["path"]
+        if self._token is None or path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER):
+            return None
+        if not any(hmac.compare_digest(_digest(given), self._token) for given in _tokens(scope, headers)):
+            return Refusal(401, "a token is needed: Authorization: Bearer TOKEN", ((b"www-authenticate", b"Bearer"),))
+        return None
+
+    def _may_ask_now(self, scope: Scope) -> bool:
+        address = (scope.get("client") or ("", 0))[0]
+        now_s = asyncio.get_running_loop().time()
+        allowance = self._allowances.pop(address, None) or Allowance(2 * self._per_s, self._per_s, now_s)
+        self._allowances[address] = allowance
+        if len(self._allowances) > _MOST_ADDRESSES:
+            self._allowances.popitem(last=False)
+        return allowance.take(1, now_s)
+
+    def _is_ours(self, host: str, scope: Scope) -> bool:
+        """Return whether a Host header names us. An address can be trusted: only names can be bent to us by DNS."""
+        try:
+            name = urlsplit(f"//{host}").hostname
+        except ValueError:
+            return False
+        server = scope.get("server")
+        return name is not None and (name in self._names or (server is not None and name == server[0]))
+
+
+def names_of(host: str, further: Iterable[str]) -> list[str]:
+    """Return the names under which a server on an address may be reached."""
+    names = [host, *further]
+    if host in _WILDCARDS:
+        own = socket.gethostname()
+        names += [own, f"{own}.local"]
+    return names
+
+
+def _digest(token: str) -> bytes:
+    """Return what tokens are compared by, all of one length."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _tokens(scope: Scope, headers: dict[str, str]) -> list[str]:
+    kind, _, given = headers.get("authorization", "").partition(" ")
+    tokens = [given.strip()] if kind.lower() == "bearer" else []
+    query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=20) if scope["query_string"] else {}
+    return tokens + query.get("token", [])[:1]
+
+
+def _same_site(origin: str, host: str) -> bool:
+    """Return whether an Origin is that of a page of ours: the same host and port as it asks."""
+    scheme, separator, rest = origin.partition("://")
+    return bool(separator) and scheme in ("http", "https") and rest.lower() == host.lower()
+
+
+async def _read_body(receive: Receive, length: str | None) -> bytes | Refusal:
+    too_long = Refusal(413, f"a request may have {MOST_BODY_BYTES} bytes", ((b"connection", b"close"),))
+    if length is not None and length.isdigit() and int(length) > MOST_BODY_BYTES:
+        return too_long
+    body = b""
+    try:
+        async with asyncio.timeout(_BODY_S):
+            while True:
+                message = await receive()
+                body += bytes(message.get("body", b""))
+                if len(body) > MOST_BODY_BYTES:
+                    return too_long
+                if message["type"] != "http.request" or not message.get("more_body"):
+                    return body
+    except TimeoutError:
+        return Refusal(408, "the request took too long", ((b"connection", b"close"),))
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a receive that gives the body that was read already, and then goes on."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return again
+
+
+def _with_headers(send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), *_HEADERS]}
+        await send(message)
+
+    return send_with_headers
+
+
+async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
+    prefix = "http" if scope["type"] == "http" else "websocket.http"
+    body = json.dumps({"detail": refusal.detail}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *refusal.headers,
+    ]
+    if refusal.status == 429:
+        headers.append((b"connection", b"close"))  # what else was sent in advance is thrown away with it
+    await send({"type": f"{prefix}.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": f"{prefix}.response.body", "body": body, "more_body": False})
