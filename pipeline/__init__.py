@@ -5,6 +5,7 @@ From the bottom up; every module imports only modules above it in this list:
     errors      what can go wrong, as one tree
     clock       the only source of now
     units       durations as people write them
+    masking     takes secrets out of what is shown
     frame       the counted unit, and the words for what became of it
     stage       the roles that authors fill
     timings     when things happened, for playing a run again

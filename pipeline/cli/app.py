@@ -113,9 +113,12 @@ def run(
         bool | None, typer.Option("--insecure", help="Show the page to the network without a token.")
     ] = None,
     quiet: Annotated[bool | None, typer.Option("--quiet", help="Print errors only.")] = None,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print the configuration in force, secrets masked, and leave.")
+    ] = False,
 ) -> None:
     """Detect, track, and answer every frame."""
-    from pipeline.cli.run import run_command
+    from pipeline.cli.run import run_command, show_configuration
 
     flags = Flags(
         source=source,
@@ -146,6 +149,9 @@ def run(
         token_file=token_file,
         insecure=insecure,
     )
+    if show_config:
+        typer.echo(show_configuration(flags), nl=False)
+        raise typer.Exit
     raise typer.Exit(run_command(flags))
 
 

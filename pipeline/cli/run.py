@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 
 from pipeline.cli.options import Flags, built_from_flags
@@ -49,6 +50,16 @@ def run_command(flags: Flags) -> int:
         _write("trace", files.get("--trace"), run.trace(), console),
     ]
     return code if all(written) else 1
+
+
+def show_configuration(flags: Flags) -> str:
+    """Return the configuration in force as YAML, secrets masked.
+
+    Raises:
+        ConfigError: it is not right.
+    """
+    _, built = built_from_flags(flags)
+    return yaml.safe_dump(dict(built.settings.configuration), sort_keys=False, allow_unicode=True)
 
 
 def make_console() -> Console:

@@ -2,8 +2,9 @@
 
 From the bottom up; every module imports only modules above it in this list:
 
-    model     what can be written
-    problems  errors as people read them
-    load      files and flags
-    build     parts and plan
+    model      what can be written
+    problems   errors as people read them
+    load       files and flags
+    effective  the configuration in force
+    build      parts and plan
 """

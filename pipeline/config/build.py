@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from pipeline.assembly import RunSettings
 from pipeline.clock import NS_PER_S
+from pipeline.config.effective import Made, effective_configuration
 from pipeline.config.load import as_part, with_options
 from pipeline.config.model import PartConfig, RunConfig
 from pipeline.config.problems import problems_from
@@ -106,6 +107,7 @@ class _Builder:
         self._config = config
         self._overrides = overrides
         self._problems: list[Problem] = []
+        self._made: dict[str, list[Made]] = {}  # by the key that they stand under
 
     def problems(self) -> list[Problem]:
         source = self._source() if self._config.source else None
@@ -126,7 +128,9 @@ class _Builder:
         if self._problems or source is None:
             raise ConfigError(self._problems)
         plan = Graph.chain(source, decoder, stages, sinks).check(mode)
-        return Built(plan, self._settings(mode))
+        settings = self._settings(mode)
+        shown = effective_configuration(self._config, settings, self._made)
+        return Built(plan, replace(settings, configuration=shown))
 
     def _settings(self, mode: Mode) -> RunSettings:
         config = self._config
@@ -173,7 +177,9 @@ class _Builder:
             return None
         source = make(kind, options)
         if self._config.mode == "live" and not source.live and "pace" in kind.options_type.model_fields:
-            source = make(kind, options.model_copy(update={"pace": "pts"}))
+            options = options.model_copy(update={"pace": "pts"})
+            source = make(kind, options)
+            self._made["source"] = [Made(part, options)]
         return source
 
     def _mode(self, source: Source | None) -> Mode:
@@ -263,10 +269,13 @@ class _Builder:
 
     def _options(self, kind: type[Part], part: PartConfig, path: str) -> Options | None:
         try:
-            return kind.options_type.model_validate(part.options)
+            options = kind.options_type.model_validate(part.options)
         except ValidationError as error:
             self._problems += problems_from(error, kind.options_type, prefix=path)
             return None
+        key = path.removeprefix("$.").partition("[")[0]
+        self._made.setdefault(key, []).append(Made(part, options))
+        return options
 
     def _say(self, path: str, message: object) -> None:
         self._problems.append(Problem(path, str(message)))

@@ -14,8 +14,9 @@ from av.stream import Disposition
 
 from pipeline.clock import NS_PER_S
 from pipeline.errors import Outage, SourceOpenError
+from pipeline.masking import scrub
 from pipeline.units import format_duration
-from stages.capture.targets import Target, TargetKind, scrub
+from stages.capture.targets import Target, TargetKind
 
 VideoPacket: TypeAlias = "av.Packet[av.VideoStream]"
 

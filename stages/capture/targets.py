@@ -1,4 +1,4 @@
-"""Understands what a user wrote as SOURCE, and hides the credentials in it."""
+"""Understands what a user wrote as SOURCE."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from pipeline.masking import masked
+
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _WEBCAM = re.compile(r"(?:webcam:)?(/dev/video\d+)|webcam:(\d+)")
-_SECRET_IN_PATH = re.compile(
-    r"(?i)((?:pass|passwd|password|pwd|token|key|apikey|secret|auth|sig|signature|user)=)[^/&;]*"
-)
-_BARE_HOST = re.compile(r"[^:@\[]*|\[[^\]@]*\](:\d+)?")
 _REALTIME = re.compile(r"(?:^|[,;\]\s])a?realtime(?:$|[=,;\[@\s])")
 
 RECORDING_SUFFIXES = frozenset(
@@ -89,43 +87,3 @@ def _parse_url(text: str, scheme: str) -> Target:
     if scheme in ("http", "https"):
         return Target(TargetKind.HTTP, text)
     raise ValueError(f"{scheme}:// is not understood; {HELP}")
-
-
-def masked(url: str) -> str:
-    """Return the URL with `***` for user, password and query values; any other text comes back unchanged.
-
-    Cameras also take credentials in the path (`/user=admin&password=...`), and people write passwords with `@` and `/`
-    unescaped; hiding too much is the safe side.
-    """
-    scheme = _SCHEME.match(url)
-    if scheme is None:
-        return url
-    rest = url[scheme.end() :]
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" in rest and not _BARE_HOST.fullmatch(authority):
-        # The last @ ends the user information, which may hold further ones, and anything else.
-        rest = "***@" + rest.rpartition("@")[2]
-    head, question, _query = rest.partition("?")
-    return scheme[0] + _SECRET_IN_PATH.sub(r"\1***", head) + ("?***" if question else "")
-
-
-def scrub(text: str, address: str) -> str:
-    """Return an error text without the credentials of `address`, in whatever part of it they are quoted."""
-    text = text.replace(address, masked(address))
-    if not _SCHEME.match(address):
-        return text
-    for secret in sorted(_secrets(address), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
-
-
-def _secrets(url: str) -> set[str]:
-    """Return the strings of a URL that must not be shown, raw and percent-decoded."""
-    rest = url.partition("://")[2]
-    user_info = rest.rpartition("@")[0]
-    query = rest.partition("?")[2]
-    found = {user_info, user_info.partition(":")[2], query}
-    found.update(pair.partition("=")[2] for pair in query.split("&"))
-    found.update(match[0].partition("=")[2] for match in _SECRET_IN_PATH.finditer(rest))
-    found |= {unquote(secret) for secret in found}
-    return {secret for secret in found if len(secret) > 2}

@@ -1,0 +1,86 @@
+"""Takes secrets out of what is shown: of addresses, of error texts that quote them, and of settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+STARS = "***"
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_SECRET_IN_PATH = re.compile(
+    r"(?i)((?:pass|passwd|password|pwd|token|key|apikey|secret|auth|sig|signature|user)=)[^/&;]*"
+)
+_BARE_HOST = re.compile(r"[^:@\[]*|\[[^\]@]*\](:\d+)?")
+_SECRET_NAME = re.compile(
+    r"(?i)passw|passphrase|token|secret|credential|authorization|cookie|apikey|header"
+    r"|(?:^|[_. -])(?:pass|pwd|key|keys|auth|sig|signature)(?:$|[_. -])"
+)
+"""Names of settings that hold a secret; hiding too much is the safe side."""
+
+
+def masked(url: str) -> str:
+    """Return the URL with `***` for user, password and query values; any other text comes back unchanged.
+
+    Cameras also take credentials in the path (`/user=admin&password=...`), and people write passwords with `@` and `/`
+    unescaped; hiding too much is the safe side.
+    """
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        return url
+    rest = url[scheme.end() :]
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in rest and not _BARE_HOST.fullmatch(authority):
+        # The last @ ends the user information, which may hold further ones, and anything else.
+        rest = f"{STARS}@" + rest.rpartition("@")[2]
+    head, question, _query = rest.partition("?")
+    return scheme[0] + _SECRET_IN_PATH.sub(rf"\1{STARS}", head) + (f"?{STARS}" if question else "")
+
+
+def scrub(text: str, address: str) -> str:
+    """Return an error text without the credentials of `address`, in whatever part of it they are quoted."""
+    text = text.replace(address, masked(address))
+    if not _SCHEME.match(address):
+        return text
+    for secret in sorted(_secrets(address), key=len, reverse=True):
+        text = text.replace(secret, STARS)
+    return text
+
+
+def masked_settings(value: object, name: str = "") -> object:
+    """Return plain data without its secrets: those in URLs, and all that stands under a telling name.
+
+    Args:
+        value: mappings, lists, texts, numbers.
+        name: the key that it stands under.
+    """
+    if _SECRET_NAME.search(name):
+        return _starred(value)
+    if isinstance(value, Mapping):
+        return {key: masked_settings(item, str(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked_settings(item) for item in value]
+    if isinstance(value, str) and (scheme := _SCHEME.search(value)):
+        return value[: scheme.start()] + masked(value[scheme.start() :])
+    return value
+
+
+def _starred(value: object) -> object:
+    """Return stars in place of every text and number, so that it can still be seen what is set at all."""
+    if isinstance(value, Mapping):
+        return {key: _starred(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_starred(item) for item in value]
+    return value if value is None or isinstance(value, bool) else STARS
+
+
+def _secrets(url: str) -> set[str]:
+    """Return the strings of a URL that must not be shown, raw and percent-decoded."""
+    rest = url.partition("://")[2]
+    user_info = rest.rpartition("@")[0]
+    query = rest.partition("?")[2]
+    found = {user_info, user_info.partition(":")[2], query}
+    found.update(pair.partition("=")[2] for pair in query.split("&"))
+    found.update(match[0].partition("=")[2] for match in _SECRET_IN_PATH.finditer(rest))
+    found |= {unquote(secret) for secret in found}
+    return {secret for secret in found if len(secret) > 2}

@@ -1,0 +1,80 @@
+"""Secrets do not come out again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.masking import masked, masked_settings, scrub
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://user:secret@cam:554/stream", "rtsp://***@cam:554/stream"),
+        ("rtsp://user:p@ss@cam/stream", "rtsp://***@cam/stream"),
+        ("rtsp://user:pa/ss@cam/stream", "rtsp://***@cam/stream"),
+        ("rtsp://user:pa?ss@cam/stream", "rtsp://***@cam/stream"),
+        ("rtsp://cam/user=admin&password=secret&channel=1", "rtsp://cam/user=***&password=***&channel=1"),
+        ("http://cam/video?user=u&pwd=secret", "http://cam/video?***"),
+        ("http://cam/a@b.mjpg", "http://cam/a@b.mjpg"),
+        ("http://[::1]:80/a@b.mjpg", "http://[::1]:80/a@b.mjpg"),
+        ("clips/user:secret@home.mp4", "clips/user:secret@home.mp4"),
+    ],
+)
+def test_masking_keeps_the_address_readable(url: str, shown: str) -> None:
+    """User information, query values and secrets in the path become stars; the rest stays."""
+    assert masked(url) == shown
+
+
+_SIGNS = st.text(alphabet="Q1@:/?#%&;=!")
+_SECRET = st.builds(lambda before, after: before + "QXZ" + after, _SIGNS, _SIGNS)
+
+
+@given(user=st.sampled_from(["admin", "u", ""]), secret=_SECRET, query=st.sampled_from(["", "?token=QXQX"]))
+def test_no_secret_survives_masking(user: str, secret: str, query: str) -> None:
+    """Whatever characters a password holds, no part of it with its letters is shown."""
+    url = f"rtsp://{user}:{secret}@cam.example:554/live{query}"
+    assert "QX" not in masked(url)
+    assert masked(url).startswith("rtsp://***@")
+
+
+@given(user=st.sampled_from(["admin", "u"]), secret=_SECRET)
+def test_error_texts_are_scrubbed(user: str, secret: str) -> None:
+    """A library's error text that quotes the address, whole or in part, comes out without the password."""
+    url = f"rtsp://{user}:{secret}@cam/live"
+    text = scrub(f"[Errno 5] Input/output error: '{url}' ({secret}) while talking to cam", url)
+    assert secret not in text
+    assert "Input/output error" in text
+
+
+@given(user=st.sampled_from(["admin", "u", ""]), secret=_SECRET)
+def test_no_secret_survives_in_settings(user: str, secret: str) -> None:
+    """Neither in a URL, wherever it stands, nor under a telling name, however deep."""
+    settings = {
+        "source": {"kind": "video", "url": f"rtsp://{user}:{secret}@cam/live"},
+        "sinks": ["jsonl:out", f"ws:ws://{user}:{secret}@host:1", {"kind": "web", "token": secret}],
+        "api_key": secret,
+        "headers": {"X-Whatever": secret, "others": [secret]},
+        "deep": [{"Authorization": secret, "password": secret, "db.passwd": secret, "clientSecret": secret}],
+    }
+    assert "QX" not in json.dumps(masked_settings(settings))
+
+
+def test_what_is_no_secret_stays() -> None:
+    """Names that only look alike, numbers, and what is not set."""
+    settings = {
+        "url": "rtsp://cam:554/live",
+        "keyframes": 3,
+        "monkey": "see",
+        "compass": "north",
+        "token": None,
+        "auth": True,
+        "classes": ["person", "key"],
+        "delay": "10ms",
+    }
+    assert masked_settings(settings) == settings
+    assert masked_settings({"key": "cert.pem", "pin_keys": [1, 2]}) == {"key": "***", "pin_keys": ["***", "***"]}
