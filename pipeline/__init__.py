@@ -4,6 +4,7 @@ From the bottom up; every module imports only modules above it in this list:
 
     errors      what can go wrong, as one tree
     clock       the only source of now
+    logs        what log lines say besides their text
     units       durations as people write them
     masking     takes secrets out of what is shown
     frame       the counted unit, and the words for what became of it

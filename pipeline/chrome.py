@@ -132,7 +132,7 @@ class _Drawing:
                 self._span(text, "write", at_ns, at_ns + value, {"frame": frame_id})
             case Event.UNDECODABLE | Event.SHED | Event.FAILED | Event.SKIPPED:
                 self._lost(at_ns, frame_id, event)
-            case Event.WARMED | Event.ENDED:
+            case Event.WARMED | Event.ENDED | Event.PAUSED | Event.RESUMED:
                 self._instants.append((at_ns, "publish", event.value, {}))
 
     def finish(self, now_ns: int, *, over: bool) -> None:
@@ -180,7 +180,7 @@ class _Drawing:
         frame.begin_ns = at_ns
         if self._facts.live:
             frame.begin_ns = min(captured_ns, at_ns)
-            frame.limit_ns = next((limit for since, limit in reversed(self._limits) if since <= at_ns), None)
+            frame.limit_ns = next((limit for since, limit in reversed(self._limits) if since <= frame.begin_ns), None)
             self._on_way(frame_id, self._span("capture", "capture", frame.begin_ns, at_ns, {"frame": frame_id}))
         self._count_inside(at_ns, 1)
 

@@ -9,6 +9,7 @@ from pipeline.clock import Clock
 from pipeline.errors import LinkClosed, LinkEnded
 from pipeline.frame import Answer, Heartbeat, Mode
 from pipeline.link import Link, Policy
+from pipeline.logs import Complaints, about
 from pipeline.report import SinkReport
 from pipeline.stage import Sink
 from pipeline.timings import Event, Timings
@@ -31,6 +32,7 @@ class Delivery:
         self.name = name
         self.sink = sink
         self._clock = clock
+        self._complaints = Complaints(log, clock)
         self._timings = timings or Timings()
         self._capacity = _CAPACITY_WITH_PICTURES if sink.wants_pictures else _CAPACITY
         self.link: Link[Answer | Heartbeat] = Link(
@@ -127,7 +129,8 @@ class Delivery:
         text = str(error)
         self._failure = text if text and isinstance(error, OSError) else f"{type(error).__name__}: {text}"
         self._details = self._statistics()
-        log.error("%s failed and is closed; the run goes on: %s", self.name, self._failure)
+        text = f"{self.name} failed and is closed; the run goes on: {self._failure}"
+        log.error(text, extra=about("sink_failed", sink=self.name))
         self._close()
 
     def _close(self) -> None:
@@ -142,5 +145,5 @@ class Delivery:
         try:
             return self.sink.statistics()
         except Exception as error:  # counters must not end the delivery, nor the making of a report
-            log.warning("%s has no statistics: %s", self.name, error)
+            self._complaints.warn("", f"{self.name} has no statistics: {error}", event="sink_silent", sink=self.name)
             return {}

@@ -11,6 +11,7 @@ from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag
 from pipeline.errors import LOSSES, Outage, SourceOpenError, StreamLost
 from pipeline.frame import CaptureClock
 from pipeline.intake import Intake
+from pipeline.logs import about
 from pipeline.stage import OpenContext, Source
 from pipeline.units import format_duration
 
@@ -110,7 +111,8 @@ class Feed:
         Raises:
             StreamLost: it took longer than anybody is willing to wait.
         """
-        log.warning("source lost (%s: %s); reconnecting", lost.outage, lost.why)
+        text = f"source lost ({lost.outage}: {lost.why}); reconnecting"
+        log.warning(text, extra=about("source_lost", outage=lost.outage))
         self.losses[lost.outage] += 1
         self._away(lost.outage)
         self._intake.flush()
@@ -127,7 +129,7 @@ class Feed:
             try:
                 self._source.open(self._context)
             except (SourceOpenError, StreamLost) as error:
-                log.info("source still away: %s", error)
+                log.info("source still away: %s", error, extra=about("source_away", attempts=self._attempts))
                 passed_ns = self._clock.now_ns() - since_ns
                 if self._backoff.is_over(passed_ns):
                     patience = format_duration(passed_ns // NS_PER_MS * NS_PER_MS)
@@ -137,7 +139,9 @@ class Feed:
                 self._close()
                 break
             self.reconnects += 1
-            log.warning("source is back after %d attempt(s)", self._attempts)
+            away_ms = (self._clock.now_ns() - since_ns) // NS_PER_MS
+            text = f"source is back after {self._attempts} attempt(s)"
+            log.warning(text, extra=about("source_back", attempts=self._attempts, away_ms=away_ms))
             return True
         return False
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
+from pipeline.logs import Complaints
 from pipeline.stage import Forecaster
 
-log = logging.getLogger("framepace.publisher")
 
-
-def forecast_at(snapshot: Forecaster, at_ns: int) -> object | None:
+def forecast_at(snapshot: Forecaster, at_ns: int, complaints: Complaints) -> object | None:
     """Return what a snapshot says of a time. It is code of a stage, which may raise anything: that is nothing said."""
     try:
         return snapshot.forecast(at_ns)
     except Exception as error:
-        log.warning("no forecast: %s: %s", type(error).__name__, error)
+        complaints.warn("forecast", f"no forecast: {type(error).__name__}: {error}", event="forecast_failed")
         return None
 
 

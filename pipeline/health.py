@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
+from enum import StrEnum
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
+from pipeline.errors import Outage
 from pipeline.frame import Health, Reason, Status
+from pipeline.logs import about
+
+log = logging.getLogger("framepace.health")
 
 _WINDOW_NS = 2 * NS_PER_S
 """Answers of the last two seconds are looked at."""
@@ -21,7 +27,7 @@ class HealthMonitor:
     Half of the answers of the last two seconds decide: `failed` when a stage raised on them, `blind` when they
     are blind, `ok` when they are fresh, else `degraded`. A worse state must last 0.2 s to be believed, a better
     one 1 s. It starts as blind, because nothing is known yet, and the first answer that is not blind counts at
-    once.
+    once. Each change is logged; that all is well in the beginning is no news.
     """
 
     def __init__(self) -> None:
@@ -30,6 +36,7 @@ class HealthMonitor:
         self._fresh = 0
         self._failed = 0
         self._state = Health.BLIND
+        self._was_well = False
         self._started = False
         self._candidate = Health.BLIND
         self._candidate_since_ns = 0
@@ -41,6 +48,22 @@ class HealthMonitor:
 
     def observe(self, status: Status, reason: Reason | None, now_ns: int) -> Health:
         """Take one answer into account and return the state."""
+        before = self._state
+        self._take(status, reason, now_ns)
+        self._log_change(before, reason)
+        return self._state
+
+    def silent(self, reason: Outage, now_ns: int) -> Health:
+        """Take into account that there is no frame to answer, for too long already to wait any longer."""
+        before = self._state
+        self._window.clear()
+        self._blind = self._fresh = self._failed = 0
+        self._state = self._candidate = Health.BLIND
+        self._candidate_since_ns = now_ns
+        self._log_change(before, reason)
+        return self._state
+
+    def _take(self, status: Status, reason: Reason | None, now_ns: int) -> None:
         self._window.append((now_ns, status, reason))
         self._count(status, reason, 1)
         while self._window[0][0] < now_ns - _WINDOW_NS:
@@ -52,15 +75,15 @@ class HealthMonitor:
             self._window.clear()
             self._blind = self._fresh = self._failed = 0
             self._state = self._candidate = Health.OK if status is Status.FRESH else Health.DEGRADED
-        return self._state
 
-    def silent(self, now_ns: int) -> Health:
-        """Take into account that there is no frame to answer, for too long already to wait any longer."""
-        self._window.clear()
-        self._blind = self._fresh = self._failed = 0
-        self._state = self._candidate = Health.BLIND
-        self._candidate_since_ns = now_ns
-        return self._state
+    def _log_change(self, before: Health, reason: StrEnum | None) -> None:
+        after = self._state
+        if after is not before:
+            why = "" if reason is None else f" ({reason})"
+            fields = {"from": before.value, "to": after.value, "reason": reason}
+            level = logging.WARNING if self._was_well else logging.INFO
+            log.log(level, f"health is {after}, was {before}{why}", extra=about("health", **fields))
+        self._was_well |= after is Health.OK
 
     def _count(self, status: Status, reason: Reason | None, step: int) -> None:
         self._blind += step * (status is Status.BLIND)

@@ -26,6 +26,7 @@ from pipeline.graph import Plan
 from pipeline.intake import Intake, Registered
 from pipeline.ledger import Ledger
 from pipeline.link import Link, Policy
+from pipeline.logs import Complaints, about
 from pipeline.publisher import Publisher
 from pipeline.report import Queue
 from pipeline.stage import Decoded, Decoder, Stage
@@ -92,6 +93,7 @@ class LiveEngine:
         assert plan.detector is not None  # the graph check saw to it
         self._plan = plan
         self._clock = clock
+        self._complaints = Complaints(log, clock)
         self._keep_pictures = keep_pictures
         self._detector = plan.detector
         names = [name for name, _ in plan.stages]
@@ -268,7 +270,8 @@ class LiveEngine:
                         self._offer(decoded)
                 except Undecodable as error:
                     failed = True
-                    log.info("packet without a picture: %s", error)
+                    text = f"packet without a picture: {error}"
+                    self._complaints.warn("decode", text, event="undecodable", level=logging.INFO)
                 run_ns = self._clock.now_ns() - start_ns
                 self._timings.note(Event.DECODED, start_ns, value=run_ns)
                 statistics.add(
@@ -319,7 +322,8 @@ class LiveEngine:
             return
         except Exception as error:  # what it would have learnt is missing, no more: the run goes on
             watcher.failed = True
-            log.warning("stage %s is shown no more pictures: %s: %s", watcher.name, type(error).__name__, error)
+            text = f"stage {watcher.name} is shown no more pictures: {type(error).__name__}: {error}"
+            log.warning(text, extra=about("watching_failed", stage=watcher.name))
 
     def _work(self, place: int, name: str, stage: Stage) -> None:
         """Do one stage's work, on its own thread, until the end or the stop."""
@@ -373,7 +377,8 @@ class LiveEngine:
             result = stage.process(envelope.payload, info)
             refused = Reason.SHED if result is None else None
         except Exception as error:  # a stage may raise anything; the frame is answered, the run goes on
-            log.warning("stage %s failed on frame %d: %s: %s", name, info.frame_id, type(error).__name__, error)
+            text = f"stage {name} failed on frame {info.frame_id}: {type(error).__name__}: {error}"
+            self._complaints.warn(name, text, event="stage_failed", stage=name, frame=info.frame_id)
             refused = Reason.FAILED
         run_ns = self._clock.now_ns() - start_ns
         self._timings.note(Event.RAN, start_ns, info.frame_id, name, run_ns)

@@ -22,6 +22,7 @@ from pipeline.graph import Plan
 from pipeline.intake import Intake, Registered
 from pipeline.ledger import Ledger
 from pipeline.link import Link, Policy
+from pipeline.logs import Complaints
 from pipeline.report import Queue
 from pipeline.stage import Decoded, Decoder, Forecaster, Stage
 from pipeline.statistics import StageStatistics, queue_report
@@ -131,6 +132,7 @@ class LosslessEngine:
         self._plan = plan
         self._clock = clock
         self._timings = timings or Timings()
+        self._complaints = Complaints(log, clock)
         self._keep_pictures = keep_pictures
         self._ledger = ledger
         self._hand_over = hand_over
@@ -255,7 +257,7 @@ class LosslessEngine:
                     pictures += decoder.decode(payload, ticket)
                 except Undecodable as error:
                     failed = True
-                    log.warning("packet without a picture: %s", error)
+                    self._complaints.warn("decode", f"packet without a picture: {error}", event="undecodable")
                 run_ns, cpu_ns = self._clock.now_ns() - start_ns, thread_cpu_ns() - start_cpu_ns
                 statistics.add(wait_ns=wait_ns, run_ns=run_ns, cpu_ns=cpu_ns, failed=failed)
                 envelopes = [item for decoded in pictures if (item := self._item(decoded)) is not None]
@@ -342,7 +344,8 @@ class LosslessEngine:
         return _Item(Envelope(info, result), item.size, item.picture, refused)
 
     def _note_failure(self, name: str, frame_id: int, error: Exception) -> None:
-        log.warning("stage %s failed on frame %d: %s: %s", name, frame_id, type(error).__name__, error)
+        text = f"stage {name} failed on frame {frame_id}: {type(error).__name__}: {error}"
+        self._complaints.warn(name, text, event="stage_failed", stage=name, frame=frame_id)
         with self._failure_lock:
             if self.first_failure is None or frame_id < self.first_failure.frame_id:
                 self.first_failure = StageFailed(name, frame_id, error)

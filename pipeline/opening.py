@@ -12,6 +12,7 @@ from pipeline.errors import SourceOpenError
 from pipeline.feed import Backoff
 from pipeline.frame import Mode
 from pipeline.graph import Plan
+from pipeline.logs import about
 from pipeline.observe import Observer
 from pipeline.stage import OpenContext, Part
 
@@ -130,7 +131,7 @@ class OpenParts:
                 if self._retry is None or self._retry.is_over(passed_ns):
                     self._source_error = error
                     return
-                log.warning("source not there yet: %s", error)
+                log.warning("source not there yet: %s", error, extra=about("source_absent", attempts=attempt + 1))
             except BaseException as error:
                 self._source_error = error
                 return

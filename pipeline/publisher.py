@@ -7,6 +7,7 @@ before its deadline at the latest, with whatever is true then. The margin follow
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -21,9 +22,12 @@ from pipeline.health import HealthMonitor
 from pipeline.heartbeat import Pulse
 from pipeline.histogram import Histogram
 from pipeline.ledger import Ledger
+from pipeline.logs import Complaints
 from pipeline.margin import WakeMargin, most_of
 from pipeline.stage import Forecaster
 from pipeline.timings import Event, Timings
+
+log = logging.getLogger("framepace.publisher")
 
 _SNAPSHOTS_KEPT = 4
 """Two frames may be between admission and detection; a forecast must never use a measurement of the future."""
@@ -100,6 +104,7 @@ class Publisher:
         self._snapshots: deque[tuple[int, Forecaster]] = deque(maxlen=_SNAPSHOTS_KEPT)  # with their frame ids
         self._margin = WakeMargin(limit_ns)
         self._health = HealthMonitor()
+        self._complaints = Complaints(log, clock)
         self._size: tuple[int, int] | None = None
         self._warming = True
         self._paused = False
@@ -271,7 +276,7 @@ class Publisher:
             now_ns = self._clock.now_ns()
             if now_ns >= self._pulse.due_ns():
                 reason, silent_ns = self._pulse.beat(now_ns)
-                health = self._health.silent(now_ns)
+                health = self._health.silent(reason, now_ns)
                 self._hand_beat(Heartbeat(self._stream_id, reason, now_ns, silent_ns, health))
             return self._pulse.due_ns()
 
@@ -373,10 +378,10 @@ class Publisher:
         """Return what a snapshot says of now, if that is wanted and possible, else of the capture of a frame."""
         if self._project_to is ProjectTo.PUBLISH:
             now_ns = self._clock.now_ns()
-            payload = forecast_at(snapshot, now_ns)
+            payload = forecast_at(snapshot, now_ns, self._complaints)
             if payload is not None:
                 return payload, now_ns
-        return forecast_at(snapshot, captured_ns), None
+        return forecast_at(snapshot, captured_ns, self._complaints), None
 
     def _settle_entry(self, frame_id: int, *, reason: Reason | None = None, result: Forecaster | None = None) -> None:
         entry = self._by_id.get(frame_id)

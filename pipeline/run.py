@@ -26,6 +26,7 @@ from pipeline.feed import Feed
 from pipeline.frame import Answer, Heartbeat, Mode
 from pipeline.graph import Plan
 from pipeline.ledger import Ledger
+from pipeline.logs import about
 from pipeline.lossless import LosslessEngine
 from pipeline.observe import Observer
 from pipeline.observing import RunView
@@ -191,7 +192,7 @@ class Run:
         """Whether there were sinks and all of them have failed: nobody gets an answer any more."""
         if not self._deliveries or any(delivery.failure is None for delivery in self._deliveries):
             return False
-        log.error("no sink is left; the run ends")
+        log.error("no sink is left; the run ends", extra=about("no_sink_left"))
         return True
 
     def finish(self) -> Report:

@@ -16,6 +16,7 @@ from pipeline.chrome import Noted, TraceFacts, chrome_trace
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag, unix_ns
 from pipeline.errors import SinkOpenError
 from pipeline.frame import Fate, Reason, Status
+from pipeline.logs import about
 from pipeline.report import TracesReport
 from pipeline.timings import Event, Timings
 
@@ -96,11 +97,11 @@ class MissTraces:
             write_whole(path, trace)
         except OSError as error:
             if not self._failed:
-                log.error("a trace could not be written: %s", error)
+                log.error("a trace could not be written: %s", error, extra=about("trace_failed"))
             self._failed += 1
             return
         self._written += 1
-        log.warning("frames were missed; see %s", path)
+        log.warning("frames were missed; see %s", path, extra=about("missed", trace=str(path)))
         self._files.append(path)
         if len(self._files) > _FILES_MOST:
             with contextlib.suppress(OSError):

@@ -6,7 +6,6 @@ configuration, 3 the source or the model could not be opened.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import os
 import sys
@@ -17,6 +16,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from pipeline.cli.logs import say_failure
 from pipeline.cli.options import Flags
 from pipeline.errors import ConfigError, OpenError, PipelineError, SinkOpenError
 from pipeline.registry import load_commands
@@ -112,6 +112,12 @@ def run(
     insecure: Annotated[
         bool | None, typer.Option("--insecure", help="Show the page to the network without a token.")
     ] = None,
+    log_format: Annotated[
+        str | None, typer.Option(help="Log lines on standard error: text, or json with one object a line.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="The least that is logged: debug, info, warning or error.")
+    ] = None,
     quiet: Annotated[bool | None, typer.Option("--quiet", help="Print errors only.")] = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print the configuration in force, secrets masked, and leave.")
@@ -143,6 +149,8 @@ def run(
         trace=trace,
         trace_seconds=trace_seconds,
         trace_on_miss=trace_on_miss,
+        log_format=log_format,
+        log_level=log_level,
         quiet=quiet,
         serve=serve,
         token=token,
@@ -300,6 +308,5 @@ def call(command: Callable[[], object]) -> int:
 
 
 def _fail(message: str, code: Exit) -> int:
-    with contextlib.suppress(OSError):  # nobody may be there to read it
-        sys.stderr.write(f"framepace: {' '.join(message.split())}\n")
+    say_failure(message)
     return code

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pipeline.cli.logs import ConsoleHandler, set_up_logging
 from pipeline.cli.options import Flags, built_from_flags
-from pipeline.cli.run import execute, make_console, set_up_logging
+from pipeline.cli.run import execute, make_console
 from pipeline.cli.summary import print_summary
 from pipeline.errors import ConfigError
 from pipeline.report import Report
@@ -21,7 +22,7 @@ def check_command(flags: Flags, duration: str) -> int:
     _, built = built_from_flags(flags)
     built = replace(built, plan=replace(built.plan, sinks=()))
     console = make_console()
-    set_up_logging(console, quiet=False)
+    set_up_logging(ConsoleHandler(console), level="warning")
     _, report = execute(built, console, quiet=False, limit_ns=limit_ns)
     print_summary(report, console)
     console.print(verdict(report))

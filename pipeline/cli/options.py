@@ -46,6 +46,8 @@ class Flags:
     trace: str | None = None
     trace_seconds: float | None = None
     trace_on_miss: str | None = None
+    log_format: str | None = None
+    log_level: str | None = None
     quiet: bool | None = None
     serve: str | None = None
     token: str | None = None
@@ -76,6 +78,8 @@ def raw_from_flags(flags: Flags) -> dict[str, object]:
         "trace": flags.trace,
         "trace_seconds": flags.trace_seconds,
         "trace_on_miss": flags.trace_on_miss,
+        "log_format": flags.log_format,
+        "log_level": flags.log_level,
         "quiet": flags.quiet,
         "sinks": flags.sinks or None,
     }

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import gc
-import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 from rich.console import Console
 
+from pipeline.cli.logs import ConsoleHandler, JsonHandler, logging_aside, say_failure, set_up_logging
 from pipeline.cli.options import Flags, built_from_flags
 from pipeline.cli.status import StatusDisplay
-from pipeline.cli.summary import print_summary
+from pipeline.cli.summary import log_summary, print_summary
 from pipeline.clock import NS_PER_S
 from pipeline.config.build import Built
 from pipeline.errors import ConfigError
@@ -40,14 +41,17 @@ def run_command(flags: Flags) -> int:
     wanted = {"--report": config.report, "--record-timings": config.record_timings, "--trace": config.trace}
     files = _reserve_all(wanted, built.plan)
     console = make_console()
-    set_up_logging(console, quiet=config.quiet)
-    run, report = execute(built, console, quiet=config.quiet)
+    as_json = config.log_format == "json"
+    handler = JsonHandler(config.stream) if as_json else ConsoleHandler(console)
+    set_up_logging(handler, level="error" if config.quiet else config.log_level)
+    run, report = execute(built, console, quiet=config.quiet or as_json)
     if not config.quiet:
-        print_summary(report, console)
-    code = _judge(run, report, console)
+        (log_summary if as_json else functools.partial(print_summary, console=console))(report)
+    say = say_failure if as_json else functools.partial(_print_failure, console)
+    code = _judge(run, report, say)
     written = [
-        _write("report", files.get("--report"), report.model_dump_json(indent=2).encode() + b"\n", console),
-        _write("trace", files.get("--trace"), run.trace(), console),
+        _write("report", files.get("--report"), report.model_dump_json(indent=2).encode() + b"\n", say),
+        _write("trace", files.get("--trace"), run.trace(), say),
     ]
     return code if all(written) else 1
 
@@ -67,44 +71,14 @@ def make_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-class ConsoleHandler(logging.Handler):
-    """Prints one line a message, above the status line where there is one."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = " ".join(record.getMessage().split())
-        if record.levelno > logging.INFO:
-            text = f"{record.levelname.lower()}: {text}"
-        self._console.print(text, style=_style(record.levelno), markup=False)
-
-
-def _style(level: int) -> str | None:
-    if level <= logging.INFO:
-        return None
-    return "red" if level >= logging.ERROR else "yellow"
-
-
-def set_up_logging(console: Console, *, quiet: bool) -> None:
-    """Send the engine's log lines to the console."""
-    logger = logging.getLogger("framepace")
-    logger.handlers = [ConsoleHandler(console)]
-    logger.setLevel(logging.ERROR if quiet else logging.WARNING)
-    # Whoever asked for a page wants to know where it is.
-    logging.getLogger("framepace.serve").setLevel(logging.ERROR if quiet else logging.INFO)
-    logger.propagate = False
-
-
 def execute(built: Built, console: Console, *, quiet: bool, limit_ns: int | None = None) -> tuple[Run, Report]:
     """Start a run, show how it goes, stop it on Ctrl-C, SIGTERM or after a time, and return the final report."""
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     run = Run(built.plan, built.settings)
-    with _stop_signals() as asked, _quiet_collector():
+    with _stop_signals() as asked, _quiet_collector(), logging_aside():
         run.start(cancelled=lambda: bool(asked))
         total = built.plan.source.total_frames
-        with StatusDisplay(console, built.settings.mode, total) as status:
+        with StatusDisplay(console, built.settings.mode, total, quiet=quiet) as status:
             while not run.wait(_TICK_NS):
                 if asked:
                     run.stop()
@@ -113,8 +87,7 @@ def execute(built: Built, console: Console, *, quiet: bool, limit_ns: int | None
                 report = run.report()
                 if limit_ns is not None and report.duration_s * NS_PER_S >= limit_ns:
                     run.stop()
-                if not quiet:
-                    status.show(report)
+                status.show(report)
         report = run.finish()
     return run, report
 
@@ -176,19 +149,23 @@ def _reserve(flag: str, path: str, plan: Plan) -> Path:
     return file
 
 
-def _write(what: str, file: Path | None, content: bytes | None, console: Console) -> bool:
+def _print_failure(console: Console, message: str) -> None:
+    console.print(f"framepace: {message}", style="red", markup=False)
+
+
+def _write(what: str, file: Path | None, content: bytes | None, say: Callable[[str], None]) -> bool:
     """Write a file as a whole or not at all; return whether all is well."""
     if file is None or content is None:
         return True
     try:
         write_whole(file, content)
     except OSError as error:
-        console.print(f"framepace: the {what} could not be written: {error}", style="red", markup=False)
+        say(f"the {what} could not be written: {error}")
         return False
     return True
 
 
-def _judge(run: Run, report: Report, console: Console) -> int:
+def _judge(run: Run, report: Report, say: Callable[[str], None]) -> int:
     """Return 0, or 1 with a line on what went wrong."""
     wrong = []
     if run.failure is not None:
@@ -199,5 +176,5 @@ def _judge(run: Run, report: Report, console: Console) -> int:
         wrong.append(f"{report.published_late} answers were published late; this is a defect in framepace")
     wrong += [f"{name} failed: {sink.failed}" for name, sink in report.sinks.items() if sink.failed]
     for line in wrong:
-        console.print(f"framepace: {line}", style="red", markup=False)
+        say(line)
     return 1 if wrong else 0

@@ -21,7 +21,7 @@ _PLAIN_EVERY_S = 10.0
 class StatusDisplay(AbstractContextManager["StatusDisplay"]):
     """Shows how a run is doing; on a terminal in place, else as a line now and then."""
 
-    def __init__(self, console: Console, mode: Mode, total_frames: int | None) -> None:
+    def __init__(self, console: Console, mode: Mode, total_frames: int | None, *, quiet: bool = False) -> None:
         self._console = console
         self._mode = mode
         self._total = total_frames
@@ -29,7 +29,8 @@ class StatusDisplay(AbstractContextManager["StatusDisplay"]):
         self._progress: Progress | None = None
         self._previous: Report | None = None
         self._said_s = 0.0
-        if not console.is_terminal:
+        self._quiet = quiet
+        if quiet or not console.is_terminal:
             return
         if mode is Mode.LIVE:
             self._live = Live(console=console, auto_refresh=False, transient=True)
@@ -52,7 +53,9 @@ class StatusDisplay(AbstractContextManager["StatusDisplay"]):
                 shown.stop()
 
     def show(self, report: Report) -> None:
-        """Show the state of the run."""
+        """Show the state of the run, unless quiet."""
+        if self._quiet:
+            return
         if self._live is not None:
             self._live.update(self._line(report), refresh=True)
         elif self._progress is not None:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.frame import Mode
+from pipeline.logs import about
 from pipeline.report import BlameReport, Percentiles, Report
 
+log = logging.getLogger("framepace.run")
+
+_LOGGED = {
+    "mode",
+    "frames",
+    "reasons",
+    "published_late",
+    "balanced",
+    "age_ms",
+    "health",
+    "blames",
+    "duration_s",
+    "cpu_s",
+}
 _STYLES = {"fresh": "green", "forecast": "yellow", "blind": "red", "missed": "bold red"}
 
 
@@ -43,6 +60,14 @@ def print_summary(report: Report, console: Console) -> None:
         f"  {report.duration_s:.1f} s, {rate:.1f} frames/s, {report.cpu_s:.1f} s of processor, "
         f"{report.peak_rss_mib:.0f} MiB at most"
     )
+
+
+def log_summary(report: Report) -> None:
+    """Log what became of the frames, for machines: the numbers are those of the report."""
+    fields = about("summary", **report.model_dump(mode="json", include=_LOGGED))
+    text = str(_frames_line(report))
+    # Whatever the level: it is the one line that a run that goes well has.
+    log.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, text, (), None, extra=fields))
 
 
 def _frames_line(report: Report) -> Text:

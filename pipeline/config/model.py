@@ -90,4 +90,10 @@ class RunConfig(_Section):
     trace_on_miss: str | None = Field(
         default=None, description="Live: folder for traces that are made when several frames in a row are missed."
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Log lines on standard error: for people, or one JSON object a line."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="The least that is logged; `quiet` leaves errors only."
+    )
     quiet: bool = Field(default=False, description="Print errors only.")

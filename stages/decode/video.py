@@ -89,7 +89,7 @@ class VideoDecoder(Decoder):
             try:
                 pictures += self._tagged(codec.decode(needed))
             except av.error.FFmpegError as error:
-                log.info("a packet that does not count is broken: %s", error.strerror)
+                log.debug("a packet that does not count is broken: %s", error.strerror)
         packet = payload.data
         timed = packet.pts is not None or packet.dts is not None
         packet.opaque = _Tag(ticket if timed else None)
@@ -102,7 +102,7 @@ class VideoDecoder(Decoder):
                 self._untimed.pop()
             if not pictures:
                 raise Undecodable(error.strerror or str(error)) from error
-            log.info("packet without a picture: %s", error.strerror)
+            log.debug("packet without a picture: %s", error.strerror)
         return pictures
 
     def flush(self) -> Sequence[Decoded]:

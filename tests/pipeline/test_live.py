@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pipeline.clock import NS_PER_MS
-from pipeline.frame import Answer, Blame, CaptureClock, Fate, Heartbeat, Mode, Reason, Spent
+from pipeline.frame import Answer, Blame, CaptureClock, Envelope, Fate, Heartbeat, Mode, Reason, Spent
 from pipeline.graph import Graph
 from pipeline.ledger import Ledger
 from pipeline.live import LiveEngine
 from pipeline.stage import Sample
-from pipeline.testing import ManualClock, NumberSource, PassDecoder, PassDetector
+from pipeline.testing import ManualClock, NumberSource, PassDecoder, PassDetector, frame_info
 
 PERIOD_NS = 33 * NS_PER_MS
 
@@ -22,9 +24,9 @@ class Bench:
         self.answers: list[Answer] = []
         self.beats: list[Heartbeat] = []
         source = NumberSource(0, clock=self.clock)
-        plan = Graph.chain(source, PassDecoder(), [("detect", PassDetector())], []).check(Mode.LIVE)
+        self.plan = Graph.chain(source, PassDecoder(), [("detect", PassDetector())], []).check(Mode.LIVE)
         self.engine = LiveEngine(
-            plan,
+            self.plan,
             stream_id="test",
             limit_ns=100 * NS_PER_MS,
             credit_limit=2,
@@ -122,3 +124,19 @@ def test_an_answer_that_is_not_out_of_time_blames_nobody() -> None:
         (Reason.SUPERSEDED, None),
     ]
     assert bench.engine.blames.top() == []
+
+
+def test_a_stage_that_always_fails_is_not_said_on_every_frame(caplog: pytest.LogCaptureFixture) -> None:
+    """Once, and then at most one line every ten seconds; each frame is counted all the same."""
+    bench = Bench()
+    [(name, _)] = bench.plan.stages
+    failing = PassDetector(raises_on=range(400))
+    for frame_id in range(400):
+        bench.capture(frame_id)
+        bench.clock.advance(PERIOD_NS)
+        bench.engine._process(name, failing, Envelope(frame_info(frame_id), "picture"), 0)
+    assert bench.engine.statistics[name].failed == 400
+    said = [record.getMessage() for record in caplog.records if "failed" in record.getMessage()]
+    assert len(said) == 2
+    assert said[0] == "stage detect failed on frame 0: ValueError: asked to fail on frame 0"
+    assert said[1].endswith("(and 303 more since the last line)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import pytest
@@ -506,3 +507,24 @@ def test_no_heartbeat_after_the_end() -> None:
     bench.turn_to(10 * HEARTBEAT_NS)
     assert bench.publisher.beat_due() is None
     assert bench.beats == []
+
+
+def test_a_change_of_health_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """From what, to what and why; that all is well in the beginning is no news."""
+    bench = Bench()
+    with caplog.at_level(logging.INFO, "framepace"):
+        for frame_id in range(70):
+            info = bench.capture(frame_id)
+            if frame_id < 30:
+                bench.measured(info)
+            else:
+                bench.publisher.refuse(frame_id, Reason.SUPERSEDED)
+    said = [(record.levelname, record.getMessage(), record.fields) for record in caplog.records]  # type: ignore[attr-defined]
+    assert said == [
+        ("INFO", "health is ok, was blind", {"from": "blind", "to": "ok", "reason": None}),
+        (
+            "WARNING",
+            "health is degraded, was ok (superseded)",
+            {"from": "ok", "to": "degraded", "reason": "superseded"},
+        ),
+    ]
