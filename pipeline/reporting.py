@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, process_cpu_ns
 from pipeline.controls import Controls
@@ -113,7 +115,7 @@ class Reporter:
             failure=None if failure is None else f"{type(failure).__name__}: {failure}",
             duration_s=self._seconds_to(self._clock.now_ns()),
             cpu_s=round((process_cpu_ns() - self._started_cpu_ns) / NS_PER_S, 3),
-            peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            peak_rss_mib=peak_rss_mib(),
         )
 
     def _seconds_to(self, at_ns: int) -> float:
@@ -140,3 +142,15 @@ class Reporter:
             input=str(facts.get("input", "")),
             runs=self._engine.statistics[name].items,
         )
+
+
+def peak_rss_mib() -> float:
+    """Return the most memory that this process has had at once, MiB.
+
+    From the process's own status where there is one: getrusage counts what its parent had when it was started, too.
+    """
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with contextlib.suppress(OSError, ValueError):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        peak_kib = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), peak_kib)
+    return round(peak_kib / 1024, 1)

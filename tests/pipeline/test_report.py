@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -16,6 +19,9 @@ from pipeline.ledger import Ledger
 from pipeline.report import Report, frames_from_books, percentiles_ms
 from pipeline.run import Run
 from pipeline.testing import ManualClock, NumberSource, PassDecoder, PassDetector, RecordingSink, SnapshotStage
+
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def make_run(mode: Mode, clock: ManualClock) -> Run:
@@ -114,3 +120,13 @@ def test_times_count_from_the_start() -> None:
     assert report.detector is not None
     assert (report.detector.model, report.detector.runs) == ("detect", 5)
     assert run.report() is report
+
+
+def test_memory_is_that_of_this_process_alone() -> None:
+    """Not of a bigger one that started it."""
+    big = b"x" * (400 * 2**20)
+    program = "from pipeline.reporting import peak_rss_mib; print(peak_rss_mib())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True, cwd=PROJECT
+    )
+    assert 5 < float(done.stdout) < len(big) / 2**20
