@@ -29,10 +29,10 @@ def print_figures(figures: Figures, console: Console) -> None:
     console.print()
     _line(f"live with {first.model} at {first.deadline_ms:g} ms, load as multiples of what it can do alone", console)
     console.print(_loads(figures))
+    _line(_LEGEND, console, style="dim")
     console.print()
     for line in figures.summary:
         _line(line, console)
-    _line(_LEGEND, console, style="dim")
 
 
 def _line(text: str, console: Console, *, style: str = "") -> None:

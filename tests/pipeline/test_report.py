@@ -20,7 +20,6 @@ from pipeline.report import Report, frames_from_books, percentiles_ms
 from pipeline.run import Run
 from pipeline.testing import ManualClock, NumberSource, PassDecoder, PassDetector, RecordingSink, SnapshotStage
 
-
 PROJECT = Path(__file__).resolve().parents[2]
 
 
