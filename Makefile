@@ -12,6 +12,7 @@ OUT := demo_output
 demo: $(USED)
 	@mkdir -p $(OUT)
 	$(BIN)/framepace run sample_videos/pedestrians.mp4 --mode live --deadline 100ms \
+	    --serve 127.0.0.1:0 \
 	    --sink video:$(OUT)/pedestrians.mp4 --sink jsonl:$(OUT)/pedestrians.jsonl --report $(OUT)/report.json $(DEMO)
 	@echo
 	@echo "Look at   $(OUT)/pedestrians.mp4     what it saw: solid boxes are fresh, dashed ones forecast"

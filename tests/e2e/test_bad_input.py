@@ -76,6 +76,13 @@ CASES = [
     ("clip.mp4 --sink jsonl:new.txt --sink csv:./new.txt", 2, ["sink csv", "in use by sink jsonl"]),
     ("clip.mp4 --sink video:clip.mp4", 2, ["clip.mp4", "in use by source"]),
     ("clip.mp4 --sink jsonl:new.txt --report new.txt", 2, ["--report", "in use by sink jsonl"]),
+    ("clip.mp4 --serve nowhere", 2, ["--serve", "HOST:PORT"]),
+    ("clip.mp4 --serve 192.0.2.1:0 --insecure", 2, ["192.0.2.1", "cannot listen there"]),
+    ("clip.mp4 --serve 0.0.0.0:0", 2, ["$.serve", "0.0.0.0", "--token-file", "--insecure"]),
+    ("clip.mp4 --serve :0 --token hunter2", 2, ["$.serve.token", "8 to 200"]),
+    ("clip.mp4 --serve :0 --token-file none.txt", 2, ["none.txt", "cannot be read"]),
+    ("clip.mp4 --token correct-horse", 2, ["--token", "--serve"]),
+    ("clip.mp4 --insecure", 2, ["--insecure", "--serve"]),
     ("clip.mp4 --sink jsonl:nowhere/new.txt", 2, ["nowhere", "does not exist"]),
     ("clip.mp4 --sink jsonl:folder", 2, ["folder", "directory"]),
     ("clip.mp4 --sink jsonl:/proc/new.txt", 2, ["/proc/new.txt"]),
@@ -102,10 +109,11 @@ def test_says_what_is_wrong(
     assert {path: path.stat().st_size for path in folder.iterdir()} == before
 
 
-def test_busy_port(busy_port: int, folder: Path, framepace: Callable[..., object]) -> None:
+@pytest.mark.parametrize("wanted", ["--sink ws://127.0.0.1:", "--serve 127.0.0.1:"])
+def test_busy_port(busy_port: int, folder: Path, framepace: Callable[..., object], wanted: str) -> None:
     """A port in use is a wrong sink, and the other sink's old file stays as it was."""
     (folder / "old.jsonl").write_text("precious\n")
-    done = framepace("run", "clip.mp4", "--sink", "jsonl:old.jsonl", "--sink", f"ws://127.0.0.1:{busy_port}")
+    done = framepace("run", "clip.mp4", "--sink", "jsonl:old.jsonl", *f"{wanted}{busy_port}".split())
     assert done.code == 2
     assert len(done.err.splitlines()) == 1
     assert str(busy_port) in done.err

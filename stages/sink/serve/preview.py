@@ -24,6 +24,9 @@ _JOIN_S = 0.5
 _REST = 3.0
 """After each picture the studio rests so many times as long as it worked: it never takes more than a quarter of a core,
 and less when others need the processor."""
+_EARLY = 0.25
+"""Of a period: a frame that comes so little before its time is shown, or jitter would cost every other one at a rate
+near that of the camera."""
 _LEAST_WIDTH_PX = 160
 _WIDTHS_PX = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840)
 """Widths that are made; a wish in between gets the next smaller one, so that many wishes share few pictures."""
@@ -47,25 +50,31 @@ class Viewer(Newest):
 
 
 class Schedule:
-    """When a picture is due. Time is cut into slots, the same for all of one rate, so that they share pictures.
+    """When a picture is due. All of one rate keep the same time, so that they share pictures.
 
     Used on the sink's thread; the wishes are set by the server's.
     """
 
     def __init__(self) -> None:
         self.wishes: tuple[Wish, ...] = ()
-        self._slots: dict[float, int] = {}
+        self._next_ns: dict[float, int] = {}
 
     def due(self, now_ns: int) -> frozenset[Wish]:
-        """Return the wishes for which the first picture of a slot has come."""
+        """Return the wishes for which a frame that comes now is the one to show."""
         wishes = self.wishes
-        if not wishes:
-            self._slots.clear()
-            return frozenset()
-        slots = {wish.rate: int(now_ns * wish.rate) // NS_PER_S for wish in wishes}
-        fresh = {rate for rate, slot in slots.items() if self._slots.get(rate) != slot}
-        self._slots = slots
-        return frozenset(wish for wish in wishes if wish.rate in fresh)
+        rates = {wish.rate for wish in wishes}
+        self._next_ns = {rate: next_ns for rate, next_ns in self._next_ns.items() if rate in rates}
+        due = {rate for rate in rates if self._is_due(rate, now_ns)}
+        return frozenset(wish for wish in wishes if wish.rate in due)
+
+    def _is_due(self, rate: float, now_ns: int) -> bool:
+        period_ns = round(NS_PER_S / rate)
+        next_ns = self._next_ns.get(rate, now_ns)
+        if now_ns < next_ns - period_ns * _EARLY:
+            return False
+        # The times go on at the rate, however frames jitter; only after a silence they begin anew.
+        self._next_ns[rate] = (next_ns if now_ns - next_ns < period_ns else now_ns) + period_ns
+        return True
 
 
 class Studio:
@@ -169,11 +178,14 @@ class Preview:
         self._most_width_px = most_width_px
 
     async def serve(self, connection: WebSocket, *, width_px: int, rate: float) -> None:
-        """Serve one viewer until it is gone; what it wishes for is bounded."""
-        width_px = min(width_px, self._most_width_px)
-        made = [width for width in _WIDTHS_PX if width <= width_px]
-        wish = Wish(max(made, default=_LEAST_WIDTH_PX), min(rate, self._most_rate))
-        await self.clients.serve(connection, Viewer(wish))
+        """Serve one viewer until it is gone."""
+        await self.clients.serve(connection, Viewer(self.bounded(width_px=width_px, rate=rate)))
+
+    def bounded(self, *, width_px: int, rate: float) -> Wish:
+        """Return what somebody may have who asks for so much."""
+        most_px = min(width_px, self._most_width_px)
+        made = [width for width in _WIDTHS_PX if width <= most_px]
+        return Wish(max(made, default=_LEAST_WIDTH_PX), min(rate, self._most_rate))
 
     def hand_out(self, wishes: frozenset[Wish], message: bytes) -> None:
         """Give a picture to those who wished for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from pipeline.cli.options import Flags, built_from_flags, model_options, overrid
 from pipeline.errors import ConfigError
 from pipeline.frame import Mode
 from stages.capture.video import VideoSource
+from stages.sink.serve.options import ServeOptions
+from stages.sink.serve.sink import ServeSink
 
 
 @pytest.fixture
@@ -79,3 +82,68 @@ def test_a_model_may_have_a_size(text: str, options: dict[str, object]) -> None:
     """Behind the last @."""
     assert model_options(text) == options
     assert overrides_from_flags(Flags(model=text)).detector_options == options
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ServeOptions]:
+    """A function that returns the options of the page that flags, over what a file says, ask for."""
+    monkeypatch.delenv("FRAMEPACE_TOKEN", raising=False)
+
+    def make(written: str = "", **flags: object) -> ServeOptions:
+        file = tmp_path / "page.yaml"
+        file.write_text(f"source: a.mp4\n{f'serve: {written}' if written else ''}\n")
+        _, built = built_from_flags(Flags(config=file, **flags))  # type: ignore[arg-type]
+        [(name, sink)] = built.plan.sinks
+        assert name == "sink serve"
+        assert isinstance(sink, ServeSink)
+        return sink._options
+
+    return make
+
+
+Page = Callable[..., ServeOptions]
+
+
+def token_of(options: ServeOptions) -> str | None:
+    return None if options.token is None else options.token.get_secret_value()
+
+
+def test_a_page(page: Page) -> None:
+    """Asked for by a flag, by text in the file, or by a mapping with more options; a flag's address goes first."""
+    assert (page(serve="127.0.0.1:8080").host, page(serve="127.0.0.1:8080").port) == ("127.0.0.1", 8080)
+    assert page(written="'localhost:81'").port == 81
+    options = page(written="{port: 81, preview_rate: 5}", serve=":82")
+    assert (options.port, options.preview_rate) == (82, 5)
+    assert page(serve="0.0.0.0:80", insecure=True).insecure
+
+
+def test_where_a_token_comes_from(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag goes over the file, and the file over the environment, which alone turns nothing on."""
+    in_file = "{port: 81, token: of-the-file}"
+    assert token_of(page(written=in_file)) == "of-the-file"
+    assert token_of(page(written=in_file, token="of-the-flag")) == "of-the-flag"
+    by_flag = page(written=in_file, token_file="t.txt")
+    assert (token_of(by_flag), by_flag.token_file) == (None, "t.txt")
+    monkeypatch.setenv("FRAMEPACE_TOKEN", "of-the-shell")
+    assert token_of(page(serve=":80")) == "of-the-shell"
+    assert token_of(page(written=in_file)) == "of-the-file"
+    assert token_of(page(serve=":80", token_file="t.txt")) is None
+    assert built_from_flags(Flags(source="a.mp4"))[1].plan.sinks == ()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ({"serve": "nowhere"}, "--serve: 'nowhere': write HOST:PORT"),
+        ({"token": "correct-horse"}, "--token: is for --serve"),
+        ({"token_file": "t"}, "--token-file: is for --serve"),
+        ({"insecure": True}, "--insecure: is for --serve"),
+        ({"serve": "0.0.0.0:80"}, r"\$\.serve: 0\.0\.0\.0 can be reached from the network"),
+        ({"serve": ":80", "token": "short"}, r"\$\.serve\.token: a token has 8 to 200"),
+    ],
+)
+def test_a_page_that_cannot_be(page: Page, flags: dict[str, object], says: str) -> None:
+    """One line that says which flag, and never a token."""
+    with pytest.raises(ConfigError, match=says) as refused:
+        built_from_flags(Flags(source="a.mp4", **flags))  # type: ignore[arg-type]
+    assert "short" not in str(refused.value)

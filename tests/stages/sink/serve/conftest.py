@@ -31,6 +31,8 @@ from pipeline.report import (
 )
 from pipeline.run import Run
 from pipeline.testing import NumberSource, PassDecoder, PassDetector, SnapshotStage, open_context
+from stages.sink.clients import ClientCounts
+from stages.sink.serve.metrics import Exposition, RunCollector
 from stages.sink.serve.options import ServeOptions
 from stages.sink.serve.sink import ServeSink
 
@@ -209,3 +211,15 @@ def join() -> Iterator[Connect]:
             return clients.enter_context(client)
 
         yield make
+
+
+@pytest.fixture
+def exposition(run: FakeRun) -> Exposition:
+    """The metrics of the run, with three readers and a viewer."""
+    clients = {"results": ClientCounts(3, 10, 1, 2), "preview": ClientCounts(1, 1, 0, 0)}
+    served = {"records_skipped": 5.0, "pictures": 70.0, "picture_seconds": 0.25}
+    return Exposition(
+        RunCollector(
+            run, ready=lambda report: report.health is Health.OK, clients=lambda: clients, served=lambda: served
+        )
+    )

@@ -9,27 +9,14 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from pipeline.frame import Health, Mode
+from pipeline.frame import Mode
 from pipeline.histogram import Histogram
 from pipeline.observe import Measures
 from pipeline.report import Report
-from stages.sink.clients import ClientCounts
-from stages.sink.serve.metrics import Exposition, RunCollector
+from stages.sink.serve.metrics import Exposition
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
-
-
-@pytest.fixture
-def exposition(run: Any) -> Exposition:
-    """The metrics of the run, with three readers and a viewer."""
-    clients = {"results": ClientCounts(3, 10, 1, 2), "preview": ClientCounts(1, 1, 0, 0)}
-    served = {"records_skipped": 5.0, "pictures": 70.0, "picture_seconds": 0.25}
-    return Exposition(
-        RunCollector(
-            run, ready=lambda report: report.health is Health.OK, clients=lambda: clients, served=lambda: served
-        )
-    )
 
 
 def scrape(exposition: Exposition) -> Samples:
