@@ -13,9 +13,11 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstApp", "1.0")
 from gi.repository import Gst, GstApp  # noqa: E402  # versions are to be named before
 
+CAMERA = "rtspsrc location={url} protocols=tcp latency=0 ! rtph264depay"
+FILE = "filesrc location={url} ! qtdemux"
 PIPELINE = (
-    "rtspsrc location={url} protocols=tcp latency=0 ! rtph264depay ! h264parse ! avdec_h264 max-threads=1 "
-    "! videoconvert ! video/x-raw,format=BGR ! appsink name=sink drop=true max-buffers=1 sync=false"
+    " ! h264parse ! avdec_h264 max-threads=1 ! videoconvert ! video/x-raw,format=BGR "
+    "! appsink name=sink drop=true max-buffers=1 sync=false"
 )
 
 
@@ -25,7 +27,8 @@ def main() -> None:
     asked = arguments()
     work = Work(asked)
     Gst.init(None)
-    pipeline = Gst.parse_launch(PIPELINE.format(url=asked.url))
+    source = CAMERA if asked.url.startswith("rtsp://") else FILE
+    pipeline = Gst.parse_launch(source.format(url=asked.url) + PIPELINE)
     sink = pipeline.get_by_name("sink")
     pipeline.set_state(Gst.State.PLAYING)
     while not work.is_over:

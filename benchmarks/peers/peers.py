@@ -85,15 +85,13 @@ def outcome_of(peer: Peer, task: Task, folder: Path) -> Outcome:
     python = python_of(peer.environment, folder / "peers")
     log, output, errors = folder / "sent.log", folder / "answers.txt", folder / "errors.txt"
     output.write_text("")
-    with _camera(log, task) as url, _burning() if task.burn else contextlib.nullcontext(), errors.open("w") as err:
+    with camera(log, task) as url, _burning() if task.burn else contextlib.nullcontext(), errors.open("w") as err:
         start_ns = time.monotonic_ns()
         if peer.is_ours:
             command = ours.command(task, peer.settings, url, output)
         else:
-            command = [python, str(HERE / peer.script), "--url", url, "--output", str(output), *peer.options]
-            command += ["--detector", task.detector, "--seconds", f"{task.seconds:g}", "--fps", str(task.fps)]
-            command += ["--tracker"] if task.tracker else []
-        code, usage = _finish(subprocess.Popen(command, env=_environment(), stdout=err, stderr=err), task.seconds)
+            command = peer_command(peer, python, task, url, output)
+        code, usage = _finish(subprocess.Popen(command, env=peer_environment(), stdout=err, stderr=err), task.seconds)
         wall_s = (time.monotonic_ns() - start_ns) / 1e9
     sent = read_sent(log)
     answers, told = ours.read(output, sent) if peer.is_ours else read_answers(output)
@@ -107,6 +105,13 @@ def outcome_of(peer: Peer, task: Task, folder: Path) -> Outcome:
         peak_rss_mib=usage.ru_maxrss / 1024,
         failure="" if code == 0 else f"ended with {code}: {lines[-1] if lines else ''}",
     )
+
+
+def peer_command(peer: Peer, python: str, task: Task, url: str, output: Path) -> list[str]:
+    """Return the command of a peer that is not framepace; `url` may be a file."""
+    command = [python, str(HERE / peer.script), "--url", url, "--output", str(output), *peer.options]
+    command += ["--detector", task.detector, "--seconds", f"{task.seconds:g}", "--fps", str(task.fps)]
+    return [*command, "--tracker"] if task.tracker else command
 
 
 def read_answers(path: Path) -> tuple[list[Answer], int]:
@@ -126,13 +131,15 @@ def read_sent(log: Path) -> list[Sent]:
     return [Sent(*map(int, row)) for row in rows]
 
 
-def _environment() -> dict[str, str]:
+def peer_environment() -> dict[str, str]:
+    """Return the variables that a peer runs with: it finds framepace's stages and the modules beside it."""
     paths = os.pathsep.join([str(HERE.parents[1]), str(HERE.parent)])
     return {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "", "PYTHONUNBUFFERED": "1"}
 
 
 @contextlib.contextmanager
-def _camera(log: Path, task: Task) -> Iterator[str]:
+def camera(log: Path, task: Task) -> Iterator[str]:
+    """Serve the task's clip from a process of its own; gives the URL."""
     command = [sys.executable, str(CAMERA), "--port", "0", "--clip", str(task.clip), "--fps", str(task.fps)]
     process = subprocess.Popen([*command, "--log", str(log)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
