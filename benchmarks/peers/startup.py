@@ -2,10 +2,11 @@
 
 Usage: python benchmarks/peers/startup.py [--rounds 5] [--peer NAME] [--source camera] [--json FILE]
 
-Everything counts: the interpreter, imports, loading and warming framepace's embedded model, opening the source, decoding,
-detecting, until the first fresh answer has come through a pipe to this program. All run the same model on one thread
-(framepace on a file: on one thread a frame); only framepace tracks, too. The camera is that of run.py, the file the
-shipped clip. Peers are run in turns; a first round, which brings programs and libraries into memory, does not count.
+Everything counts: the interpreter, imports, loading and warming framepace's embedded model, opening the source, the
+first picture's way, until its fresh answer has come through a pipe to this program. All run the same model on one
+thread (framepace on a file: on one thread a frame); only framepace tracks, too, unless --tracker. The camera is that of
+run.py, the file the shipped clip. Peers are run in turns; a first round, which brings programs and libraries into
+memory, does not count.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import clip
 import ours
-from environments import python_of
 from accuracy import PICTURES
+from environments import python_of
 from peers import PEERS, Peer, camera, peer_command, peer_environment
 from run import FOLDER
 from task import Task
@@ -91,11 +92,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peer", action="append", help="repeatable; of run.py")
     parser.add_argument("--source", choices=SOURCES, action="append", help="repeatable; both if absent")
+    parser.add_argument("--tracker", action="store_true", help="peers track with ByteTrack of the package trackers")
     parser.add_argument("--json", type=Path, help="write all times here")
     arguments = parser.parse_args()
     peers = [peer for peer in PEERS if peer.name in (arguments.peer or [peer.name]) and not peer.settings]
     FOLDER.mkdir(exist_ok=True)
-    task = Task("model", LONGEST_S, FOLDER / f"numbered-{PICTURES}.mp4")
+    task = Task("model", LONGEST_S, FOLDER / f"numbered-{PICTURES}.mp4", tracker=arguments.tracker)
     clip.make(task.clip, PICTURES)
     times: dict[str, dict[str, list[float]]] = {}
     for source in arguments.source or SOURCES:
