@@ -32,11 +32,11 @@ system-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends python3-venv libgl1 libglib2.0-0
 
-# What some tests want besides: a foreign RTSP server. Without it they are skipped.
+# What some tests want besides: a foreign RTSP server, and a browser for the page. Without them they are skipped.
 test-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends python3 python3-gi gir1.2-gst-rtsp-server-1.0 \
-	    gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+	    gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad chromium
 
 # What benchmarks/peers wants for GStreamer as a peer, by the system's own Python.
 peer-packages:
