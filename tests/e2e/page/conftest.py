@@ -16,13 +16,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, WebSocket, sync_playwright
 
-WAIT_MS = 30_000
+WAIT_MS = 15_000
 """Whatever has not happened by then does not happen."""
 _POLL_S = 0.05
-_FLAGS = (
-    "--no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+_FLAGS = [
+    "--no-sandbox",  # root has none
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 _CUT_OFF = ("net::ERR_", "WebSocket connection to")
 """What a browser says about a server that is not there."""
 _DESKTOP = (1440, 900)
@@ -52,6 +57,17 @@ class Served:
                 time.sleep(_POLL_S)
             else:
                 return self
+
+    def wait_report(self, holds: Callable[[dict[str, Any]], bool], *, meanwhile: Callable[[float], None]) -> None:
+        """Wait until the report so far is as wanted; `meanwhile` passes so many milliseconds."""
+        end_s = time.monotonic() + WAIT_MS / 1000
+        while True:
+            with urllib.request.urlopen(f"{self.url}report", timeout=2) as answer:
+                report = json.load(answer)
+            if holds(report):
+                return
+            assert time.monotonic() < end_s, report
+            meanwhile(_POLL_S * 1000)
 
     def ended(self) -> dict[str, Any]:
         """Wait for its end and return its report."""

@@ -72,7 +72,7 @@ def test_the_history_knows_what_is_missing(module) -> None:  # type: ignore[no-u
           history.add({ ...record, frame: 8, captured_s: 100.5, gap: 3 }, 10.5);
           history.add(beat, 12);
           history.add({ ...beat, published_s: 102.5 }, 12.5);
-          return history.entries.map(({ fate, firstFrame, frame, fromS, atS }) => [fate, firstFrame, frame, fromS, atS]);
+          return history.entries.map((entry) => [entry.fate, entry.firstFrame, entry.frame, entry.fromS, entry.atS]);
         }""",
         [RECORD, BEAT],
     )
@@ -169,6 +169,6 @@ def test_numbers_are_readable(module) -> None:  # type: ignore[no-untyped-def]
         ]""",
     )
     assert written == [
-        "0.42", "4.2", "417", "–", "100", "99.9", "–", "1\u202f234\u202f567",
+        "0.42", "4.2", "417", "\u2013", "100", "99.9", "\u2013", "1\u202f234\u202f567",
         "12.3 s", "4 min 05 s", "3 h 07 min", "2 d 04 h",
     ]  # fmt: skip

@@ -98,12 +98,14 @@ function showQueues({ report, depths }) {
   writeTable(byId("queues"), ["between", "waiting", "peak", "dropped"], rows, "No queues.");
 }
 
-function showChanges({ changes }) {
+function showChanges({ changes, changes_left_out: leftOut }) {
   const list = Array.isArray(changes) ? changes : [];
   byId("changes-panel").hidden = list.length === 0;
   const rows = list.slice(-MOST_CHANGES).reverse().map((change) => [
     duration(change.at_s), change.name, `${plain(change.before)} → ${plain(change.after)}`,
   ]);
+  const older = list.length - rows.length + (leftOut ?? 0);
+  write(byId("changes-note"), older ? `and ${older} before` : "");
   writeTable(byId("changes"), ["at", "what", "change"], rows, "");
 }
 
