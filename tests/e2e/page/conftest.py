@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, WebSocket, sync_playwright
 
-WAIT_MS = 15_000
+WAIT_MS = 30_000
 """Whatever has not happened by then does not happen."""
 _POLL_S = 0.05
 _FLAGS = [

@@ -109,7 +109,7 @@ def test_a_program_that_hangs_is_said(serve, look, synthetic: dict[str, Any]) ->
 def test_a_page_that_nobody_sees_takes_no_pictures(serve, look, synthetic: dict[str, Any]) -> None:  # type: ignore[no-untyped-def]
     """Nor records; it goes on when it is seen again."""
     seen = look(serve(synthetic).url)
-    seen.wait("document.querySelector('#screen').dataset.status === 'fresh'")
+    seen.wait("document.querySelector('#sinks').innerText.includes('1 looking')")
     assert seen.open_sockets() == {"now", "results", "preview"}
     seen.page.evaluate(
         """() => {
@@ -128,7 +128,8 @@ def test_a_page_that_nobody_sees_takes_no_pictures(serve, look, synthetic: dict[
 
 def test_a_slow_browser_skips_and_slows_nothing(serve, look, synthetic: dict[str, Any]) -> None:  # type: ignore[no-untyped-def]
     """Its network takes less than one picture a second: it is left out of much, and the run does not notice."""
-    served = serve(synthetic, client_queue=4)
+    crowd = {**synthetic, "source": {**synthetic["source"], "objects": 40}}
+    served = serve(crowd, client_queue=4)
     seen = look(served.url, outages=True)
     seen.wait_notice("none")
     session = seen.page.context.new_cdp_session(seen.page)
