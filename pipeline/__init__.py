@@ -13,6 +13,7 @@ From the bottom up; every module imports only modules above it in this list:
     registry    finds parts by name
     valve       lets through, or holds back
     link        the bounded queue between two threads
+    sequencer   brings back into order
     ledger      one fate per frame
     histogram   percentiles in flat memory
     report      the summary of a run

@@ -17,6 +17,7 @@ from pydantic import JsonValue, ValidationError
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
 from pipeline.graph import Plan
 from pipeline.live import LiveEngine
+from pipeline.logs import about
 from pipeline.lossless import LosslessEngine
 from pipeline.registry import near
 from pipeline.stage import Options, Stage
@@ -153,7 +154,8 @@ class Controls:
             if value != before[name]:
                 self._changes.append(Change(now_ns, name, before[name], value))
                 self._count += 1
-                log.info("%s changed from %s to %s", name, before[name], value)
+                fields = about("changed", name=name, before=before[name], after=value)
+                log.info("%s changed from %s to %s", name, before[name], value, extra=fields)
 
 
 def _deadline_problem(value: object) -> str | None:

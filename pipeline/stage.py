@@ -192,8 +192,8 @@ class Stage(Part):
     def tune(self, options: Options) -> None:
         """Take other options, validated, that differ in tunable ones only, from the next frame on.
 
-        Called while open, one call at a time, from another thread than the one that may be in process() meanwhile:
-        no frame may see the old value of one option and the new one of another. Never waits.
+        Called one call at a time, on another thread than the one that may be in open() or process() meanwhile: no frame
+        may see the old value of one option and the new one of another. Never waits.
 
         Raises:
             ValueError: that is not possible; the message says what would be right, and nothing has changed.

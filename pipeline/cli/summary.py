@@ -23,9 +23,11 @@ _LOGGED = {
     "age_ms",
     "health",
     "blames",
+    "changes",
     "duration_s",
     "cpu_s",
 }
+_CHANGES_SHOWN = 5
 _STYLES = {"fresh": "green", "forecast": "yellow", "blind": "red", "missed": "bold red"}
 
 
@@ -53,6 +55,11 @@ def print_summary(report: Report, console: Console) -> None:
         skipped = f", {sink.skipped} skipped" if sink.skipped else ""
         failed = f", FAILED: {sink.failed}" if sink.failed else ""
         console.print(f"  {name}: {sink.written} written{skipped}{failed}", style="red" if sink.failed else "")
+    if report.changes:
+        changes = [f"{one.name} to {one.after} after {one.at_s:.1f} s" for one in report.changes[-_CHANGES_SHOWN:]]
+        earlier = report.changes_left_out + len(report.changes) - len(changes)
+        more = f"{earlier} settings, and then " if earlier else ""
+        console.print(f"  changed while it ran: {more}{', '.join(changes)}")
     if report.stuck:
         console.print(f"  left behind, would not stop: {', '.join(report.stuck)}", style="red")
     rate = report.frames.captured / report.duration_s if report.duration_s else 0.0

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from pipeline.clock import Flag
 from pipeline.config.model import PartConfig
 from pipeline.frame import Answer
+from pipeline.observe import Observer
 from pipeline.registry import find_sink
 from pipeline.stage import OpenContext, Options, Sink
 from pipeline.units import Duration
@@ -38,6 +39,8 @@ def _make(part: PartConfig) -> Sink:
         kind = find_sink(part.kind)
     except LookupError as error:  # pydantic shows a ValueError as a problem of the configuration
         raise ValueError(str(error)) from error
+    if issubclass(kind, Observer):
+        raise ValueError(f"{part.kind} looks at the run itself and cannot be wrapped; give another kind of sink")
     return make_inner(kind, part)
 
 

@@ -74,20 +74,14 @@ def make_router(run: Observed, *, controllable: bool) -> APIRouter:
 
 
 def change_all(run: Observed, changes: Mapping[str, object]) -> None:
-    """Change settings; when one cannot be changed, those before it get their old value back.
+    """Change settings, all of them or none.
 
     Raises:
-        HTTPException: 422; says which one, and what would be right.
+        HTTPException: 422; says which cannot be changed, and what would be right.
     """
     if not changes:
         raise HTTPException(422, "nothing is to be changed; send {NAME: VALUE}")
-    before = run.settings()
-    done: list[str] = []
-    for name, value in changes.items():
-        try:
-            run.change(name, value)
-        except ValueError as error:
-            for changed in reversed(done):
-                run.change(changed, before[changed])
-            raise HTTPException(422, f"{name}: {error}") from error
-        done.append(name)
+    try:
+        run.change_all(changes)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error

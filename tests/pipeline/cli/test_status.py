@@ -13,7 +13,7 @@ from pipeline.cli.summary import print_summary
 from pipeline.clock import NS_PER_MS
 from pipeline.frame import Health, Mode, Reason
 from pipeline.graph import Graph
-from pipeline.report import Report
+from pipeline.report import ChangeReport, Report
 from pipeline.run import Run
 from pipeline.testing import NumberSource, PassDecoder, PassDetector, RecordingSink, SnapshotStage
 
@@ -46,6 +46,17 @@ def test_summary_says_where_every_frame_went(lossless: Report) -> None:
     assert "cam7 (lossless): 10 frames = 9 fresh + 1 undecodable   books balance" in text
     assert "sink good: 9 written" in text
     assert "FAILED: no space left" in text
+
+
+def test_summary_says_what_was_changed(lossless: Report) -> None:
+    """The last changes, and how many there were before."""
+    changes = [ChangeReport(at_s=at, name="track.min_score", before=0.1, after=at / 10) for at in range(1, 8)]
+    where = console(terminal=False)
+    print_summary(lossless.model_copy(update={"changes": changes, "changes_left_out": 3}), where)
+    assert "changed while it ran: 5 settings, and then track.min_score to 0.3 after 3.0 s, " in shown(where)
+    where = console(terminal=False)
+    print_summary(lossless, where)
+    assert "changed" not in shown(where)
 
 
 def test_live_line(lossless: Report) -> None:

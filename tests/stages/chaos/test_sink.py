@@ -72,3 +72,9 @@ def test_what_it_wraps_is_checked() -> None:
     """A wrong inner sink is a problem of the configuration."""
     with pytest.raises(ValidationError, match="did you mean jsonl"):
         ChaosSinkOptions.model_validate({"of": {"kind": "json"}})
+
+
+def test_observers_cannot_be_wrapped() -> None:
+    """Nobody would show them the run."""
+    with pytest.raises(ValidationError, match="serve looks at the run itself"):
+        ChaosSinkOptions.model_validate({"of": {"kind": "serve"}})

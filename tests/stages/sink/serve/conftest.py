@@ -137,12 +137,16 @@ class FakeRun:
         return dict(self.values)
 
     def change(self, name: str, value: object) -> None:
-        if name not in self.values:
-            raise ValueError(f"is no setting; there are {', '.join(self.values)}")
-        if name == "track.min_score" and not (isinstance(value, float) and 0 <= value <= 1):
-            raise ValueError(f"must be from 0 to 1, not {value!r}")
-        self.values[name] = value
-        self.changes.append((name, value))
+        self.change_all({name: value})
+
+    def change_all(self, changes: Mapping[str, object]) -> None:
+        for name, value in changes.items():
+            if name not in self.values:
+                raise ValueError(f"{name}: there is no such setting; there are {', '.join(self.values)}")
+            if name == "track.min_score" and not (isinstance(value, float) and 0 <= value <= 1):
+                raise ValueError(f"{name}: must be from 0 to 1, not {value!r}")
+        self.values |= changes
+        self.changes += changes.items()
 
     def stop(self) -> None:
         self.stopped = True
