@@ -26,7 +26,7 @@ from pipeline.report import Report
 from pipeline.run import Run
 from pipeline.trace import write_whole
 
-_SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.0005
 """A thread that wants the interpreter lock from a busy Python loop waits this long, not the default 5 ms."""
 _TICK_NS = NS_PER_S // 5
 
@@ -73,7 +73,7 @@ def make_console() -> Console:
 
 def execute(built: Built, console: Console, *, quiet: bool, limit_ns: int | None = None) -> tuple[Run, Report]:
     """Start a run, show how it goes, stop it on Ctrl-C, SIGTERM or after a time, and return the final report."""
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     run = Run(built.plan, built.settings)
     with _stop_signals() as asked, _quiet_collector(), logging_aside():
         run.start(cancelled=lambda: bool(asked))

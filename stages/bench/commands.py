@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, PipelineError
 
 
 def bench(
@@ -38,11 +38,15 @@ def bench(
 
     progress = make_console()
     own = [Choice(name, model_options(name)) for name in model or ()]
-    figures = measure(
-        Wishes(clip, _milliseconds(deadline), own),
-        QUICK if quick else FULL,
-        lambda what: progress.print(f"measuring: {what}", style="dim", markup=False),
-    )
+    wishes = Wishes(clip, _milliseconds(deadline), own)
+    try:
+        figures = measure(
+            wishes,
+            QUICK if quick else FULL,
+            lambda what: progress.print(f"measuring: {what}", style="dim", markup=False),
+        )
+    except KeyboardInterrupt:
+        raise PipelineError("interrupted; nothing is said of half a measurement") from None
     if as_json:
         typer.echo(figures.model_dump_json())
     else:

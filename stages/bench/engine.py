@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+import sys
 
 from pipeline.assembly import RunSettings
-from pipeline.cli.run import execute
-from pipeline.clock import NS_PER_MS, RealClock
-from pipeline.config.build import Built
-from pipeline.errors import PipelineError
+from pipeline.cli.run import SWITCH_INTERVAL_S
+from pipeline.clock import NS_PER_MS, NS_PER_S, RealClock
 from pipeline.frame import Answer, Mode
 from pipeline.graph import Graph
 from pipeline.report import Report
+from pipeline.run import Run
 from pipeline.stage import Sink
 from pipeline.testing import NumberSource, PassDetector, PassStage, SnapshotStage
 from stages.bench.figures import EngineFigures
@@ -29,19 +28,22 @@ class ForgetfulSink(Sink):
 
 
 def run_engine(mode: Mode, frames: int) -> Report:
-    """Run numbers through STAGES stages that pass them on, live at FPS or as fast as can be.
-
-    Raises:
-        PipelineError: it was interrupted.
-    """
+    """Run numbers through STAGES stages that pass them on, live at FPS or as fast as can be."""
     source = NumberSource(frames, clock=RealClock() if mode is Mode.LIVE else None)
     passing = [(f"stage {number}", PassStage()) for number in range(STAGES - 2)]
     stages = [*passing, ("detect", PassDetector()), ("track", SnapshotStage())]
     plan = Graph.chain(source, None, stages, [("sink", ForgetfulSink())]).check(mode)
     settings = RunSettings("bench", mode, cores=1, deadline_ns=100 * NS_PER_MS)
-    _, report = execute(Built(plan, settings), Console(quiet=True), quiet=True)
-    if report.frames.captured < frames or report.frames.abandoned:
-        raise PipelineError("interrupted; nothing was measured")
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    run = Run(plan, settings)
+    run.start()
+    try:
+        while not run.wait(NS_PER_S):
+            pass
+    finally:  # Ctrl-C, too
+        report = run.finish()
+    if run.failure is not None:
+        raise run.failure
     return report
 
 

@@ -77,12 +77,15 @@ def play(case: LiveCase) -> Report:
             )
         except subprocess.TimeoutExpired as error:
             raise PipelineError(f"a live run of {case.seconds:g} s had not ended after {error.timeout:g} s") from None
-        if done.returncode or not report.exists():
+        if not report.exists():
             said = done.stderr.strip().splitlines()
             raise PipelineError(f"a live run failed: {said[-1] if said else f'exit code {done.returncode}'}")
         played = Report.model_validate_json(report.read_text(encoding="utf-8"))
-    if played.frames.captured < case.frames or played.frames.abandoned:
-        raise PipelineError("a live run was interrupted")
+    # Answers that were late fail a run, too, but they are what is measured here.
+    if played.failure is not None:
+        raise PipelineError(f"a live run failed: {played.failure}")
+    if not played.balanced or played.frames.captured < case.frames or played.frames.abandoned:
+        raise PipelineError(f"a live run did not come to its end: {played.frames!r}")
     return played
 
 

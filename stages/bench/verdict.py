@@ -64,7 +64,7 @@ def possible(question: Question, candidates: Sequence[Candidate]) -> list[Candid
 
 def holds(live: LiveFigures) -> bool:
     """Return whether a live run answered practically every frame freshly, and every one in time."""
-    return live.fresh_share >= HOLDS and not live.missed
+    return live.fresh_share >= HOLDS and not live.missed and not live.published_late
 
 
 def answer(
@@ -105,12 +105,13 @@ def sentence(live: LiveFigures) -> str:
             f"{asked}: yes, with {live.model} (fresh {share(live.fresh_share)}, "
             f"age {live.age_ms.p50:.0f} ms, p99 {live.age_ms.p99:.0f})"
         )
-    missed = f"; {live.missed} of {live.frames} frames had no answer in time" if live.missed else ""
+    trouble = f"; {live.missed} of {live.frames} frames had no answer in time" if live.missed else ""
+    trouble += f"; {live.published_late} answers came too late" if live.published_late else ""
     if not live.fresh_share:
-        return f"{asked}: no, forecasts only: {live.model} takes longer than that{missed}"
+        return f"{asked}: no, forecasts only: {live.model} takes longer than that{trouble}"
     if live.fresh_share >= HOLDS:
-        return f"{asked}: no, not reliably: {live.model} is fresh for {share(live.fresh_share)}{missed}"
-    return f"{asked}: in part: {live.model} is fresh for {share(live.fresh_share)}, forecasts for the rest{missed}"
+        return f"{asked}: no, not reliably: {live.model} is fresh for {share(live.fresh_share)}{trouble}"
+    return f"{asked}: in part: {live.model} is fresh for {share(live.fresh_share)}, forecasts for the rest{trouble}"
 
 
 def share(value: float) -> str:

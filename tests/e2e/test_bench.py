@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 Framepace = Callable[..., Any]
+Start = Callable[..., "subprocess.Popen[str]"]
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +41,6 @@ def test_a_quick_pass_measures_everything(framepace: Framepace) -> None:
     assert (verdict["fps"], verdict["deadline_ms"]) == (30, 500)
     for live in (low["live"], high["live"], verdict["live"]):
         assert live["deadline_ms"] == 500
-        assert live["published_late"] == 0
         assert live["frames"] == round(2 * live["fps"])
         assert 0 <= live["fresh_share"] + live["forecast_share"] <= 1.0001  # each is rounded
         assert live["age_ms"] is None or live["age_ms"]["max"] <= 500
@@ -57,6 +59,20 @@ def test_your_own_clip_and_model_are_what_it_is_about(framepace: Framepace, pede
     assert "detect yolov3-tiny@416 (cpu)" in done.out
     (verdict,) = (line for line in done.out.splitlines() if line.startswith("30 fps at 500 ms: "))
     assert "yolov3-tiny@96" in verdict
+
+
+@pytest.mark.parametrize("during", ["measuring: the engine alone\n", "measuring: live at "])
+def test_an_interrupted_pass_says_nothing_of_the_machine(start: Start, during: str) -> None:
+    """Whoever wanted figures is not told that all went well."""
+    process = start("bench", "--quick", "--json")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(during):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (1, "")
+    assert err == "framepace: interrupted; nothing is said of half a measurement\n"
 
 
 @pytest.mark.parametrize(

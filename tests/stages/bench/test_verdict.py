@@ -113,6 +113,7 @@ def test_tries_are_few_and_the_quickest_is_among_them(live: Live) -> None:
         ({}, True),
         ({"fresh_share": 0.95}, True),
         ({"fresh_share": 0.949}, False),
+        ({"published_late": 1}, False),
         ({"missed": 1}, False),  # a frame without an answer breaks the promise, however fresh the others are
     ],
 )
@@ -130,6 +131,10 @@ def test_what_holds(live: Live, changes: dict[str, object], *, wanted: bool) -> 
         (
             {"missed": 3},
             "30 fps at 50 ms: no, not reliably: m@416 is fresh for 99 %; 3 of 150 frames had no answer in time",
+        ),
+        (
+            {"published_late": 2},
+            "30 fps at 50 ms: no, not reliably: m@416 is fresh for 99 %; 2 answers came too late",
         ),
         (
             {"fresh_share": 0.5, "missed": 1},
