@@ -103,7 +103,7 @@ class Controls:
                 problem = None if isinstance(value, bool) else f"must be true or false, not {value!r}"
             elif name == DEADLINE:
                 problem = _deadline_problem(value)
-            elif _is_number(before[name]) and not _is_number(value):
+            elif _is_number(before[name]) and value is not None and not _is_number(value):
                 problem = f"must be a number, not {value!r}"
             else:
                 stage, _, option = name.rpartition(".")
@@ -128,10 +128,12 @@ class Controls:
             old = stage.options
             try:
                 stage.tune(options)
-            except ValueError as error:
+            except Exception as error:  # of the stage; whatever it is, nothing may have changed
                 for earlier, its_old in done:
                     earlier.tune(its_old)
-                raise ValueError(f"{name}: {error}") from error
+                if isinstance(error, ValueError):
+                    raise ValueError(f"{name}: {error}") from error
+                raise
             done.append((stage, old))
 
     def _steer(self, changes: Mapping[str, object]) -> None:

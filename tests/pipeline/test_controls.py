@@ -43,6 +43,8 @@ class Knobs(Stage):
 
     def tune(self, options: Options) -> None:
         assert isinstance(options, KnobOptions)
+        if "defect" in (options.names or ()):
+            raise ZeroDivisionError("a defect in the stage")
         if "unicorn" in (options.names or ()):
             raise ValueError("the model has no class 'unicorn'")
         self.turned = options
@@ -106,7 +108,7 @@ def test_several_settings_change_together() -> None:
         ("first.level", 1.5, "first.level: input should be less than or equal to 1, not 1.5"),
         ("first.level", "0.5", "first.level: must be a number, not '0.5'"),
         ("first.level", False, "first.level: must be a number, not False"),
-        ("first.level", None, "first.level: must be a number, not None"),
+        ("first.level", None, "first.level: input should be a valid number, not None"),
         ("first.level", math.inf, "first.level: input should be a finite number, not inf"),
         ("first.names", 3, "first.names: input should be a valid tuple, not 3"),
         ("first.names", ["unicorn"], "first: the model has no class 'unicorn'"),
@@ -143,11 +145,15 @@ def test_a_lossless_run_has_no_deadline_to_change() -> None:
 
 
 def test_a_stage_that_refuses_takes_back_the_others() -> None:
-    """What was tuned before it gets its old options again."""
+    """What was tuned before it gets its old options again, even if it refuses by a defect."""
     bench = Bench()
     with pytest.raises(ValueError, match="second: the model has no class"):
         bench.controls.change_all({"first.level": 0.1, "second.names": ["unicorn"]})
     assert bench.first.turned == KnobOptions()
+    with pytest.raises(ZeroDivisionError):
+        bench.controls.change_all({"first.level": 0.1, "second.names": ["defect"], "paused": True})
+    assert bench.first.turned == KnobOptions()
+    assert not bench.engine.paused
 
 
 def test_changes_are_remembered_and_said(caplog: pytest.LogCaptureFixture) -> None:

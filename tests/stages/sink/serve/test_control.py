@@ -74,7 +74,7 @@ def test_all_or_nothing(serve: Serve, ask: Ask, run: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ('{"colour": 1}', "colour: is no setting"),
+        ('{"colour": 1}', "colour: there is no such setting"),
         ("{}", "nothing is to be changed"),
         ("[1]", "valid dictionary"),
         ("deadline", "JSON decode error"),
