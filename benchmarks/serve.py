@@ -2,9 +2,11 @@
 
 Usage: python benchmarks/serve.py [--seconds 30] [--load 18/100] [--only 5+50] [--json]
 
-An audience is VIEWERS+READERS, or `none` for a run without a server. The load is one of benchmarks/live.py: 720p at
-30 fps, SERVICE/DEADLINE in milliseconds, `model/100` for the embedded model. Viewers take pictures of 960 px ten times
-a second, readers every record; both only read, so that they take little of the processor that is measured.
+An audience is VIEWERS+READERS, or `none` for a run without a server. `flood` sends requests, messages and connections
+as fast as one process can; `burn` is a process that does as much on one core without touching us. The load is one of
+benchmarks/live.py: 720p at 30 fps, SERVICE/DEADLINE in milliseconds, `model/100` for the embedded model. Viewers take
+pictures of 960 px ten times a second, readers every record; both only read, so that they take little of the processor
+that is measured.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from pipeline.config.build import build
 from pipeline.config.load import parse
 from pipeline.report import Report
 
-AUDIENCES = ("none", "0+0", "1+0", "5+0", "0+50", "5+50")
+AUDIENCES = ("none", "0+0", "1+0", "5+0", "0+50", "5+50", "burn", "flood")
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -64,6 +66,44 @@ def watch(port: int, viewers: int, readers: int) -> None:
     print(json.dumps(bytes_of))
 
 
+def flood(port: int) -> None:
+    """Ask, talk and knock as fast as can be, until nobody listens any more; prints how often."""
+    connected(port).close()
+    floods = [b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500] * 4 + [b"\x81\x81mask\x15" * 2000] * 4
+    open_ones: list[socket.socket | None] = [None] * len(floods)
+    knocks = sent = 0
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=0.05).close()
+            knocks += 1
+        except TimeoutError:
+            pass  # it is not let in so fast
+        except OSError:
+            break
+        for place, flooding in enumerate(floods):
+            connection = open_ones[place]
+            try:
+                if connection is None:
+                    connection = open_ones[place] = socket.create_connection(("127.0.0.1", port), timeout=0.05)
+                    if flooding[0] == 0x81:
+                        connection.sendall(HANDSHAKE.format(path="/results").encode())
+                    connection.setblocking(False)
+                sent += connection.send(flooding)
+            except BlockingIOError:
+                pass
+            except OSError:
+                open_ones[place] = None
+    print(json.dumps({"connections": knocks, "bytes sent": sent}))
+
+
+def burn() -> None:
+    """Keep a core busy, until the process that started this one closes its end."""
+    selector = selectors.DefaultSelector()
+    selector.register(sys.stdin, selectors.EVENT_READ)
+    while not selector.select(timeout=0):
+        pass
+
+
 def connected(port: int) -> socket.socket:
     """Connect, as soon as the server is there."""
     for _ in range(200):
@@ -91,7 +131,7 @@ def measure(audience: str, load: str, clip: Path, seconds: float, folder: Path) 
         port = free_port()
         raw["serve"] = {"port": port, "patience": PATIENCE}
         command = [sys.executable, __file__, "--watch", f"{port}:{audience}"]
-        clients = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        clients = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     quiet = Console(file=open(os.devnull, "w"), stderr=False)  # noqa: SIM115
     _, report = execute(build(parse(raw)), quiet, quiet=True)
     got = clients.communicate(timeout=30)[0].strip() if clients else ""
@@ -103,14 +143,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0, help="length of each run")
     parser.add_argument("--load", default="18/100", help="SERVICE/DEADLINE or model/DEADLINE")
-    parser.add_argument("--only", action="append", help="VIEWERS+READERS or none; repeatable")
+    parser.add_argument("--only", action="append", help="VIEWERS+READERS, none, burn or flood; repeatable")
     parser.add_argument("--json", action="store_true", help="print the reports as JSON")
     parser.add_argument("--watch", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.watch:
         port, _, audience = arguments.watch.partition(":")
-        viewers, _, readers = audience.partition("+")
-        watch(int(port), int(viewers), int(readers))
+        if audience == "burn":
+            burn()
+        elif audience == "flood":
+            flood(int(port))
+        else:
+            viewers, _, readers = audience.partition("+")
+            watch(int(port), int(viewers), int(readers))
         return
     folder = Path(tempfile.gettempdir()) / "framepace-bench"
     folder.mkdir(exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from pipeline.config.model import PartConfig, RunConfig
 from pipeline.errors import ConfigError
@@ -43,10 +44,14 @@ def config_schema() -> dict[str, object]:
         members = [_kind_schema(group, kind, definitions) for kind in names(group)]
         foreign = {**generic, "properties": {**generic["properties"], "kind": {"type": "string", "pattern": ":"}}}
         _replace_part(schema["properties"][field], {"anyOf": [*members, foreign]})
+    page = _kind_schema(Group.SINKS, "serve", definitions)
+    del page["properties"]["kind"], page["properties"]["name"]
+    page["required"].remove("kind")
+    schema["properties"]["serve"]["anyOf"] = [{"type": "string"}, page, {"type": "null"}]
     return schema
 
 
-def _kind_schema(group: Group, kind: str, definitions: dict[str, object]) -> dict[str, object]:
+def _kind_schema(group: Group, kind: str, definitions: dict[str, object]) -> dict[str, Any]:
     """Return the schema of one kind: its options, and `kind` and `name` beside them."""
     options = find(group, kind).options_type.model_json_schema()
     definitions.update(options.pop("$defs", {}))

@@ -158,6 +158,7 @@ def _built(case: Case, answers: Path, *, live: bool) -> Built:
         source["pace"] = case.pace
         detector |= {} if case.delay is None else {"delay": case.delay}
     raw = {**case.settings, "source": source, "mode": "live" if live else "lossless", "sinks": [f"jsonl:{answers}"]}
+    raw.pop("serve", None)  # nobody looks at an evaluation
     return build(parse(raw), Overrides(detector_options=detector))
 
 

@@ -20,6 +20,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 _REQUEST_S = 5.0
 """A connection that has not said what it wants by then is closed."""
 _HANDSHAKE_S = 5.0
+_CLOSE_S = 2.0
+"""A websocket whose end is not confirmed by then is closed all the same."""
 _FULL_S = 0.02
 _NO_DESCRIPTOR_S = 0.2
 _MOST_UNSENT_BYTES = 1 << 20
@@ -39,8 +41,10 @@ class Bounds:
     """Open ones; further ones wait, unless an idle one can go for them."""
     new_per_s: float = 40.0
     """Connections that are let in a second; twice as many at once."""
-    incoming_bytes: int = 65_536
-    """What one connection may send at once, and in four seconds; a websocket waits then, any other is cut."""
+    request_bytes: int = 65_536
+    """What one connection may ask with at once, and in four seconds; then it is cut."""
+    message_bytes: int = 65_536
+    """What one websocket may say at once, and in four seconds; then it has to wait."""
 
 
 class Allowance:
@@ -76,7 +80,7 @@ class HttpConnection(H11Protocol):
     def __init__(self, bounds: Bounds, **given: Any) -> None:
         super().__init__(**given)
         self._bounds = bounds
-        self._allowance = Allowance(bounds.incoming_bytes, bounds.incoming_bytes / 4, self.loop.time())
+        self._allowance = Allowance(bounds.request_bytes, bounds.request_bytes / 4, self.loop.time())
         self._hurry: asyncio.TimerHandle | None = None
         self.since_s = self.loop.time()
 
@@ -131,8 +135,9 @@ class WebsocketConnection(WebSocketsSansIOProtocol):
 
     def __init__(self, bounds: Bounds, **given: Any) -> None:
         super().__init__(**given)
-        self._most_held = bounds.incoming_bytes
-        self._allowance = Allowance(bounds.incoming_bytes, bounds.incoming_bytes / 4, self.loop.time())
+        self.close_timeout = _CLOSE_S
+        self._most_held = bounds.message_bytes
+        self._allowance = Allowance(bounds.message_bytes, bounds.message_bytes / 4, self.loop.time())
         self._held = b""
 
     def data_received(self, data: bytes) -> None:

@@ -32,7 +32,9 @@ log = logging.getLogger("framepace.serve")
 
 _CONNECTIONS_BESIDE = 64
 """Connections that may be open besides those of clients that stay: short requests, and who is on the way in or out."""
-_INCOMING_BYTES_A_REQUEST = 4096
+_BYTES_A_REQUEST = 4096
+_MOST_MESSAGE_BYTES = 16_384
+"""Clients have nothing to say on websockets, but must answer pings."""
 
 
 class ServeSink(Observer):
@@ -193,7 +195,8 @@ class ServeSink(Observer):
             patience_s=options.patience / NS_PER_S,
             bounds=Bounds(
                 connections=clients + _CONNECTIONS_BESIDE,
-                incoming_bytes=max(16_384, round(_INCOMING_BYTES_A_REQUEST * options.requests_per_s)),
+                request_bytes=max(_MOST_MESSAGE_BYTES, round(_BYTES_A_REQUEST * options.requests_per_s)),
+                message_bytes=_MOST_MESSAGE_BYTES,
             ),
             tls=self._tls(),
         )

@@ -33,6 +33,8 @@ def test_shipped_configurations_fit(file: Path) -> None:
         {"source": "a.mp4", "deadlin": "1s"},
         {"source": "a.mp4", "sinks": [{"kind": "jsonl", "pth": "o"}]},
         {"source": {"kind": "video", "url": "a.mp4", "speed": 2}},
+        {"source": "a.mp4", "serve": {"port": 8080, "colour": "red"}},
+        {"source": "a.mp4", "serve": {"host": "127.0.0.1"}},
         {"sinks": []},
     ],
 )
@@ -46,3 +48,9 @@ def test_there_is_no_other() -> None:
     """A name that is none lists those that are."""
     with pytest.raises(ConfigError, match="config, result, report"):
         schema_text("resulst")
+
+
+@pytest.mark.parametrize("serve", ["127.0.0.1:8080", {"port": 8080, "token_file": "t"}, None])
+def test_pages_fit(serve: object) -> None:
+    """As an address, or with the options of its sink."""
+    jsonschema.validate({"source": "a.mp4", "serve": serve}, json.loads(schema_text("config")))
