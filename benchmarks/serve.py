@@ -5,8 +5,8 @@ Usage: python benchmarks/serve.py [--seconds 30] [--load 18/100] [--only 5+50] [
 An audience is VIEWERS+READERS, or `none` for a run without a server. `flood` sends requests, messages and connections
 as fast as one process can; `burn` is a process that does as much on one core without touching us. The load is one of
 benchmarks/live.py: 720p at 30 fps, SERVICE/DEADLINE in milliseconds, `model/100` for the embedded model. Viewers take
-pictures of 960 px ten times a second, readers every record; both only read, so that they take little of the processor
-that is measured.
+pictures of 960 px ten times a second, readers every record; both only read, at the lowest priority, as if they were on
+another machine.
 """
 
 from __future__ import annotations
@@ -154,6 +154,7 @@ def main() -> None:
         elif audience == "flood":
             flood(int(port))
         else:
+            os.nice(19)
             viewers, _, readers = audience.partition("+")
             watch(int(port), int(viewers), int(readers))
         return

@@ -100,6 +100,7 @@ class Studio:
 
     def start(self) -> None:
         """Start the thread."""
+        cv2.setNumThreads(1)  # else scaling spreads over all cores and gets in the way of the stages
         self._thread = threading.Thread(target=self._run, name="sink serve pictures", daemon=True)
         self._thread.start()
 
