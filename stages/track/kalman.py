@@ -15,7 +15,7 @@ The figures below were chosen with benchmarks/tracker.py, on a plateau common to
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +40,17 @@ MIN_HEIGHT_PX = 1.0
 """Noise of a flat box is that of one this high: never zero, so that no division is by zero."""
 
 
+CARRIED_STD = 0.1
+"""Noise of the way that pictures show, box heights."""
+MOST_STDS = 3.0
+MOST_HEIGHTS = 0.25
+"""Pictures are believed up to so many standard deviations of the motion's own forecast and so many box heights from it.
+Further away they show what covers the object, or another scene after a cut."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Motion:
-    """Where N boxes are and how they move, each at the time of its own last measurement."""
+    """Where N boxes are and how they move, all at one moment."""
 
     position: DoubleArray
     """(N, 4) cx, cy, w, h, px."""
@@ -94,12 +102,12 @@ def started(measured: DoubleArray, agility: float = 1.0) -> Motion:
     )
 
 
-def predicted(motion: Motion, dt_s: DoubleArray) -> Motion:
+def predicted(motion: Motion, dt_s: float) -> Motion:
     """Return the motion after a time without measurements.
 
     Args:
         motion: N boxes.
-        dt_s: (N, 1) seconds, at least 0, one value a box.
+        dt_s: seconds, at least 0.
     """
     noise = ACCELERATION_DENSITY * motion.agility * motion.height**2
     velocity_noise = noise * dt_s
@@ -112,6 +120,33 @@ def predicted(motion: Motion, dt_s: DoubleArray) -> Motion:
         velocity_var=motion.velocity_var + velocity_noise,
         height=motion.height,
         agility=motion.agility,
+    )
+
+
+def carried(motion: Motion, dt_s: float, ways: DoubleArray) -> Motion:
+    """Return the motion after a time in which pictures showed how far the centres went, where that can be believed.
+
+    Their velocity is then that of the way. The others go on by themselves.
+
+    Args:
+        motion: N boxes.
+        dt_s: seconds, above 0.
+        ways: (N, 2) in x and y, px.
+    """
+    moved = predicted(motion, dt_s)
+    centres = motion.position[:, :2] + ways
+    admitted = MOST_STDS * np.sqrt(moved.position_var[:, :2]) + MOST_HEIGHTS * motion.height
+    is_seen = np.zeros(motion.position.shape, dtype=np.bool_)
+    is_seen[:, :2] = (np.abs(centres - moved.position[:, :2]) <= admitted).all(axis=1, keepdims=True)
+    way = np.concatenate([ways, np.zeros_like(ways)], axis=1)
+    way_var = (CARRIED_STD * motion.height) ** 2
+    return replace(
+        moved,
+        position=np.where(is_seen, motion.position + way, moved.position),
+        velocity=np.where(is_seen, way / dt_s, moved.velocity),
+        position_var=np.where(is_seen, motion.position_var + way_var, moved.position_var),
+        covariance=np.where(is_seen, 0, moved.covariance),
+        velocity_var=np.where(is_seen, way_var / dt_s**2, moved.velocity_var),
     )
 
 

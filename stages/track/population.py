@@ -11,14 +11,12 @@ from stages.payloads import FloatArray, IntArray, LongArray
 from stages.track import kalman
 from stages.track.kalman import DoubleArray, Motion
 
-_NS_PER_S = 1_000_000_000
-
 Rows = NDArray[np.intp] | NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Population:
-    """N tracks. Motion is kept at the time of each track's own last measurement, so waiting changes nothing."""
+    """N tracks, with their motion at the newest measured frame, whether or not it saw them."""
 
     motion: Motion
     track_ids: LongArray
@@ -50,10 +48,6 @@ class Population:
             if f.name != "motion"
         }
         return Population(motion=self.motion.concatenate(other.motion), **arrays)
-
-    def motion_at(self, at_ns: int) -> Motion:
-        """Return the motion at one common time, not before any measurement."""
-        return kalman.predicted(self.motion, (at_ns - self.measured_ns)[:, None] / _NS_PER_S)
 
 
 def born(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,10 @@ from numpy.typing import NDArray
 from pipeline.clock import NS_PER_S
 from stages.boxes import xyxy_from_cxcywh
 from stages.payloads import Tracks
+from stages.track import kalman
 from stages.track.follow import Follower
 from stages.track.kalman import DoubleArray, Motion
 from stages.track.population import Population
-
-MOST_STDS = 3.0
-MOST_HEIGHTS = 0.25
-"""Pictures are believed up to so many standard deviations of the motion's forecast and so many box heights from it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +23,7 @@ class Snapshot:
     measured_ns: int
     """Capture time of the frame."""
     population: Population
-    """The tracks that an answer shows, motion at each one's own last measurement."""
+    """The tracks that an answer shows, with their motion at measured_ns."""
     horizon_ns: int
     """How long after measured_ns a forecast is still said."""
     class_names: tuple[str, ...]
@@ -52,7 +49,9 @@ class Snapshot:
             raise ValueError(f"at_ns {at_ns} is before the measurement at {self.measured_ns}")
         if at_ns - self.measured_ns > self.horizon_ns:
             return None
-        motion = self._followed(at_ns)
+        if self.follower is not None and at_ns > self.measured_ns:
+            self.follower.ask(at_ns)
+        motion = moved(self.population.motion, self.measured_ns, at_ns, self.follower)
         boxes = _corner_boxes(motion.position)
         rows = np.flatnonzero(_touch(boxes, self.image_size))
         population = self.population
@@ -79,27 +78,33 @@ class Snapshot:
             array.setflags(write=False)
         return tracks
 
-    def _followed(self, at_ns: int) -> Motion:
-        """Return the motion at a time, centres carried along with the pictures where that can be believed.
 
-        The velocity is then that of the way so far. A track whose pictures say something that its own motion does not
-        admit is moved by its motion: it was covered, or the picture changed at a cut.
-        """
-        motion = self.population.motion_at(at_ns)
-        if self.follower is None or at_ns == self.measured_ns or not len(motion):
-            return motion
-        measured = self.population.motion_at(self.measured_ns).position
-        shifts, reached_ns = self.follower.shifts(_corner_boxes(measured), self.measured_ns, at_ns)
-        if reached_ns == self.measured_ns:
-            return motion
-        velocity = shifts * (NS_PER_S / (reached_ns - self.measured_ns))
-        centres = measured[:, :2] + velocity * ((at_ns - self.measured_ns) / NS_PER_S)
-        admitted = MOST_STDS * np.sqrt(motion.position_var[:, :2]) + MOST_HEIGHTS * motion.height
-        is_good = (np.abs(centres - motion.position[:, :2]) <= admitted).all(axis=1, keepdims=True)
-        position, speed = motion.position.copy(), motion.velocity.copy()
-        position[:, :2] = np.where(is_good, centres, position[:, :2])
-        speed[:, :2] = np.where(is_good, velocity, speed[:, :2])
-        return replace(motion, position=position, velocity=speed)
+def moved(
+    motion: Motion,
+    from_ns: int,
+    at_ns: int,
+    follower: Follower | None = None,
+    *,
+    visible: NDArray[np.bool_] | None = None,
+) -> Motion:
+    """Return the motion at a later moment: carried along with the pictures up to then, the rest of the way by itself.
+
+    Args:
+        motion: at `from_ns`.
+        from_ns: capture time of a picture.
+        at_ns: not before it.
+        follower: knows the pictures since; None: nobody does.
+        visible: (N,) which boxes are on that picture; the others, mostly behind something that moves otherwise, go by
+            themselves. None: all of them.
+    """
+    if follower is not None and at_ns > from_ns and len(motion):
+        ways, reached_ns = follower.ways(_corner_boxes(motion.position), from_ns, at_ns)
+        if visible is not None:
+            ways = np.where(visible[:, None], ways, np.nan)  # not to be believed
+        if reached_ns > from_ns:
+            motion = kalman.carried(motion, (reached_ns - from_ns) / NS_PER_S, ways)
+            from_ns = reached_ns
+    return kalman.predicted(motion, (at_ns - from_ns) / NS_PER_S)
 
 
 def _corner_boxes(position: DoubleArray) -> DoubleArray:

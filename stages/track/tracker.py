@@ -23,7 +23,7 @@ from stages.track.association import IndexArray, paired, similarity_matrix
 from stages.track.follow import Follower
 from stages.track.kalman import DoubleArray
 from stages.track.population import Population, born, nobody
-from stages.track.snapshot import Snapshot
+from stages.track.snapshot import Snapshot, moved
 
 UNCONFIRMED_LOST_NS = 500_000_000
 """A track that was seen once only, without confidence, and not again for this long is taken for a false alarm."""
@@ -119,25 +119,32 @@ class Tracker(Stage):
         )
 
     def _step(self, detections: Detections, at_ns: int) -> Population:
-        """Bring the tracks to a new frame; return those that it measured."""
+        """Bring the tracks to a new frame; return those that it measured.
+
+        Where a track is looked for follows the pictures, its motion does not: what they show may be another object that
+        covers it, and a track that is lost must go on as it went.
+        """
         tracks = self._tracks.take(self._alive(at_ns))
-        moved = tracks.motion_at(at_ns)
+        last_ns = at_ns if self._last_ns is None else self._last_ns
+        waiting = moved(tracks.motion, last_ns, at_ns)
+        followed = moved(tracks.motion, last_ns, at_ns, self._follower, visible=tracks.measured_ns == last_ns)
         detections = _usable(detections)
         boxes = detections.boxes.astype(np.float64)
         high, low = self._split(detections.scores)
-        similarity = similarity_matrix(xyxy_from_cxcywh(moved.position), boxes, tracks.class_ids, detections.class_ids)
+        similarity = similarity_matrix(xyxy_from_cxcywh(followed.position), boxes, tracks.class_ids, detections.class_ids)
         rows, columns = self._associated(similarity, high, low)
         measured = _cxcywh(boxes)
         known = replace(
             tracks.take(rows),
-            motion=kalman.corrected(moved.take(rows), measured[columns]),
+            motion=kalman.corrected(waiting.take(rows), measured[columns]),
             scores=detections.scores[columns],
             measured_ns=np.full(len(rows), at_ns, dtype=np.int64),
             confirmed=np.ones(len(rows), dtype=np.bool_),
         )
         new = np.setdiff1d(high, columns)
         seen = known.concatenate(self._born(measured[new], detections, new, at_ns))
-        self._tracks = seen.concatenate(tracks.take(np.setdiff1d(np.arange(len(tracks)), rows)))
+        unseen = np.setdiff1d(np.arange(len(tracks)), rows)
+        self._tracks = seen.concatenate(replace(tracks, motion=waiting).take(unseen))
         self._next_id += len(new)
         return seen
 
