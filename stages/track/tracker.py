@@ -131,7 +131,9 @@ class Tracker(Stage):
         detections = _usable(detections)
         boxes = detections.boxes.astype(np.float64)
         high, low = self._split(detections.scores)
-        similarity = similarity_matrix(xyxy_from_cxcywh(followed.position), boxes, tracks.class_ids, detections.class_ids)
+        similarity = similarity_matrix(
+            xyxy_from_cxcywh(followed.position), boxes, tracks.class_ids, detections.class_ids
+        )
         rows, columns = self._associated(similarity, high, low)
         measured = _cxcywh(boxes)
         known = replace(

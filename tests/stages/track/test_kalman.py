@@ -68,11 +68,11 @@ def test_equals_a_filter_written_with_matrices() -> None:
     motion = kalman.started(measured)
     plain = [MatrixFilter(row) for row in measured]
     for step in range(30):
-        dt = random.uniform(0.01, 0.7, (5, 1))
+        dt = random.uniform(0.01, 0.7)
         measured = np.maximum(measured + random.normal(0, 6, (5, 4)) + (80 if step == 20 else 0), 3)
         motion = kalman.corrected(kalman.predicted(motion, dt), measured)
         for row, one in enumerate(plain):
-            one.predict(dt[row, 0])
+            one.predict(dt)
             one.correct(measured[row])
             assert_same(motion, row, one)
     assert motion.agility.max() > 1  # the agility was part of the comparison
@@ -81,12 +81,10 @@ def test_equals_a_filter_written_with_matrices() -> None:
 @given(st.floats(0, 3), st.floats(0, 1))
 def test_two_steps_are_one(dt_s: float, share: float) -> None:
     """Predicting over any split of a time span gives what one step gives."""
-    motion = kalman.corrected(
-        kalman.predicted(kalman.started(_WALKER, 5.0), np.array([[0.2]])), _WALKER + np.array([9, 2, 1, -1])
-    )
-    whole = kalman.predicted(motion, np.array([[dt_s]]))
-    first = kalman.predicted(motion, np.array([[dt_s * share]]))
-    both = kalman.predicted(first, np.array([[dt_s * (1 - share)]]))
+    motion = kalman.corrected(kalman.predicted(kalman.started(_WALKER, 5.0), 0.2), _WALKER + np.array([9, 2, 1, -1]))
+    whole = kalman.predicted(motion, dt_s)
+    first = kalman.predicted(motion, dt_s * share)
+    both = kalman.predicted(first, dt_s * (1 - share))
     for field in fields(Motion):
         assert getattr(both, field.name) == pytest.approx(getattr(whole, field.name), rel=1e-9)
 
@@ -94,7 +92,7 @@ def test_two_steps_are_one(dt_s: float, share: float) -> None:
 def test_no_time_changes_nothing() -> None:
     """A prediction over 0 seconds is the state itself."""
     motion = kalman.started(_WALKER)
-    same = kalman.predicted(motion, np.zeros((1, 1)))
+    same = kalman.predicted(motion, 0.0)
     for field in fields(Motion):
         assert np.array_equal(getattr(same, field.name), getattr(motion, field.name))
 
@@ -110,7 +108,7 @@ def test_a_start_knows_the_place_and_not_the_velocity() -> None:
 
 def test_the_second_measurement_decides_the_velocity() -> None:
     """After two boxes the velocity is nearly what they say, not the prior's 0."""
-    motion = kalman.predicted(kalman.started(_WALKER), np.array([[0.5]]))
+    motion = kalman.predicted(kalman.started(_WALKER), 0.5)
     motion = kalman.corrected(motion, _WALKER + np.array([50, 0, 0, 0]))
     assert motion.velocity[0, 0] == pytest.approx(100, rel=0.02)
     assert motion.velocity[0, 1:].tolist() == [0, 0, 0]
@@ -121,7 +119,7 @@ def test_size_does_not_matter() -> None:
     small = large = None
     for step in range(6):
         measured = _WALKER + np.array([[7.0 * step, (-1.0) ** step, 0, 0]])
-        dt = np.array([[0.1]])
+        dt = 0.1
         small = kalman.started(measured) if small is None else kalman.corrected(kalman.predicted(small, dt), measured)
         measured = 2 * measured
         large = kalman.started(measured) if large is None else kalman.corrected(kalman.predicted(large, dt), measured)
@@ -137,7 +135,7 @@ def drive(sideways: list[float]) -> Motion:
     motion = kalman.started(_WALKER)
     for step, shift in enumerate(sideways, 1):
         measured = _WALKER + np.array([[6.0 * step, shift, 0, 0]])
-        motion = kalman.corrected(kalman.predicted(motion, np.array([[0.1]])), measured)
+        motion = kalman.corrected(kalman.predicted(motion, 0.1), measured)
     return motion
 
 
@@ -152,7 +150,7 @@ def test_agility_is_learned_and_forgotten() -> None:
 def test_one_bad_box_is_no_change_of_manner() -> None:
     """A single box far off moves the agility by no more than its greatest step."""
     motion = drive([0.0] * 20)
-    astray = kalman.corrected(kalman.predicted(motion, np.array([[0.1]])), motion.position + 5000)
+    astray = kalman.corrected(kalman.predicted(motion, 0.1), motion.position + 5000)
     step = np.exp(kalman.AGILITY_RATE * kalman.MAX_EXCESS)
     assert astray.agility.item() == pytest.approx(motion.agility.item() * step)
 
@@ -160,7 +158,7 @@ def test_one_bad_box_is_no_change_of_manner() -> None:
 def test_a_flat_box_is_no_division_by_zero() -> None:
     """A box without a height has the noise of one that is a pixel high."""
     flat = np.array([[10.0, 10.0, 0.0, 0.0]])
-    motion = kalman.corrected(kalman.predicted(kalman.started(flat), np.array([[0.0]])), flat)
+    motion = kalman.corrected(kalman.predicted(kalman.started(flat), 0.0), flat)
     for field in fields(Motion):
         assert np.isfinite(getattr(motion, field.name)).all()
     assert motion.position_var.min() > 0
@@ -170,7 +168,7 @@ def test_variances_stay_positive() -> None:
     """A thousand exact measurements in a thousand tiny steps leave no variance at or below zero."""
     motion = kalman.started(_WALKER)
     for _ in range(1000):
-        motion = kalman.corrected(kalman.predicted(motion, np.array([[1e-4]])), _WALKER)
+        motion = kalman.corrected(kalman.predicted(motion, 1e-4), _WALKER)
     assert motion.position_var.min() > 0
     assert motion.velocity_var.min() > 0
     assert (motion.covariance**2 < motion.position_var * motion.velocity_var).all()
@@ -179,11 +177,30 @@ def test_variances_stay_positive() -> None:
 def test_rows_are_independent() -> None:
     """Taking and joining rows gives what each row gives alone."""
     boxes = np.vstack([_WALKER, _WALKER + 30])
-    both = kalman.predicted(kalman.started(boxes), np.array([[0.1], [0.4]]))
-    one = kalman.predicted(kalman.started(boxes[:1]), np.array([[0.1]]))
-    other = kalman.predicted(kalman.started(boxes[1:]), np.array([[0.4]]))
+    both = kalman.predicted(kalman.started(boxes), 0.4)
+    one = kalman.predicted(kalman.started(boxes[:1]), 0.4)
+    other = kalman.predicted(kalman.started(boxes[1:]), 0.4)
     joined = one.concatenate(other)
     for field in fields(Motion):
         assert np.array_equal(getattr(joined, field.name), getattr(both, field.name))
         assert np.array_equal(getattr(both.take(np.array([1])), field.name), getattr(other, field.name))
     assert len(joined) == 2
+
+
+def test_pictures_carry_centres() -> None:
+    """A way that the motion admits is believed: the centre goes it, its velocity is that of the way, the sides stay."""
+    motion = kalman.started(_WALKER)
+    carried = kalman.carried(motion, 0.1, np.array([[8.0, -3.0]]))
+    assert carried.position - motion.position == pytest.approx(np.array([[8, -3, 0, 0]]))
+    assert carried.velocity == pytest.approx(np.array([[80, -30, 0, 0]]))
+    assert (carried.position_var[:, :2] > motion.position_var[:, :2]).all()
+
+
+@pytest.mark.parametrize("way", [(900.0, 0.0), (0.0, -900.0), (np.nan, np.nan)])
+def test_pictures_that_cannot_be_believed(way: tuple[float, float]) -> None:
+    """Of a way that the motion does not admit, or that is not known, nothing is taken: the box goes by itself."""
+    motion = kalman.started(_WALKER)
+    carried = kalman.carried(motion, 0.1, np.array([way]))
+    plain = kalman.predicted(motion, 0.1)
+    for field in fields(Motion):
+        assert np.array_equal(getattr(carried, field.name), getattr(plain, field.name))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.boxes import BoxArray
 from stages.payloads import Tracks
 from stages.track import kalman
+from stages.track.follow import Follower
 from stages.track.population import Population
 from stages.track.snapshot import Snapshot
 
@@ -39,6 +41,18 @@ def snapshot(
         confirmed=np.ones(count, np.bool_),
     )
     return Snapshot(_AT, population, 500 * _MS, ("person", "car"), size)
+
+
+class Seeing(Follower):
+    """Saw every box go the same way, in a time that counts from the measurement."""
+
+    def __init__(self, way: np.ndarray, span_ns: int) -> None:
+        super().__init__(500 * _MS)
+        self._way = way
+        self._span_ns = span_ns
+
+    def ways(self, boxes: BoxArray, from_ns: int, to_ns: int) -> tuple[np.ndarray, int]:
+        return np.repeat(self._way, len(boxes), axis=0), from_ns + self._span_ns
 
 
 def forecast(state: Snapshot, after_ms: int) -> Tracks:
@@ -145,3 +159,26 @@ def test_nobody_can_change_it() -> None:
         state.measured_ns = 0  # type: ignore[misc]
     forecast(state, 400)
     assert np.array_equal(forecast(state, 100).boxes, first.boxes)
+
+
+def test_forecasts_go_with_the_pictures() -> None:
+    """Up to the newest picture a box goes with what is seen in it, from there on at that speed."""
+    state = replace(snapshot([(300, 200, 40, 80)], [(0, 0, 0, 0)]), follower=Seeing(np.array([[6.0, -3.0]]), 30 * _MS))
+    assert forecast(state, 60).boxes - forecast(state, 0).boxes == pytest.approx(np.array([[12, -6, 12, -6]]), abs=1e-3)
+    assert forecast(state, 60).velocities == pytest.approx(np.array([[200, -100, 200, -100]]), abs=1e-3)
+
+
+def test_forecasts_without_a_picture_since() -> None:
+    """Where no picture has come since, velocities alone count."""
+    state = replace(snapshot([(300, 200, 40, 80)], [(100, 0, 0, 0)]), follower=Seeing(np.array([[0.0, 0.0]]), 0))
+    assert forecast(state, 60).boxes - forecast(state, 0).boxes == pytest.approx(np.array([[6, 0, 6, 0]]), abs=1e-3)
+
+
+def test_forecasts_ask_for_pictures() -> None:
+    """Only a forecast of another moment does; the measured state itself needs none."""
+    follower = Seeing(np.array([[0.0, 0.0]]), 0)
+    state = replace(snapshot([(300, 200, 40, 80)], [(0, 0, 0, 0)]), follower=follower)
+    forecast(state, 0)
+    assert not follower.is_asked(_AT)
+    forecast(state, 60)
+    assert follower.is_asked(_AT)

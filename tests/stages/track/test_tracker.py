@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pipeline.stage import Forecaster
 from pipeline.testing import check_stage, frame_info
-from stages.payloads import Detections, Tracks
+from stages.payloads import Detections, Picture, Tracks
 from stages.track.snapshot import Snapshot
 from stages.track.tracker import Tracker, TrackerOptions
 
@@ -343,3 +343,34 @@ def test_the_horizon_is_an_option(detections: Make) -> None:
     state = step(tracker(horizon="50ms"), detections([walker(0)]), 0)
     assert state.forecast(50 * _MS) is not None
     assert state.forecast(50 * _MS + 1) is None
+
+
+def textured(x: int) -> Picture:
+    """A picture 768 x 576 with a spotted patch, 40 x 80 px, at (x, 200)."""
+    spots = np.random.default_rng(3).integers(0, 255, (20, 10, 3), dtype=np.uint8)
+    pixels = np.full((576, 768, 3), 100, np.uint8)
+    pixels[200:280, x : x + 40] = np.repeat(np.repeat(spots, 4, axis=0), 4, axis=1)
+    return Picture(array=pixels)
+
+
+@pytest.mark.parametrize(("follow", "same"), [(True, True), (False, False)])
+def test_a_track_is_looked_for_where_the_pictures_show_it_went(*, detections: Make, follow: bool, same: bool) -> None:
+    """An object that starts to run while the detector works is found again by the pictures, and lost without them."""
+    stage = tracker(follow=follow, min_iou=0.3)
+    for at_ms in (0, 100):
+        state = step(stage, detections([walker(0)]), at_ms)
+    assert ids(state) == [1]
+    shown(state, 50)  # asks
+    for number, x in enumerate((100, 112, 124, 136)):
+        info = frame_info(number, captured_ns=(100 + 40 * number) * _MS)
+        assert stage.would_watch(info) is follow
+        stage.watch(textured(x), info)
+    assert (ids(step(stage, detections([walker(0, left=136)]), 220)) == [1]) is same
+
+
+def test_pictures_are_not_asked_for_by_measuring(detections: Make) -> None:
+    """A run in which every frame is measured in time has no use for the pictures."""
+    stage = tracker()
+    for at_ms in (0, 40, 80):
+        shown(step(stage, detections([walker(at_ms)]), at_ms))
+    assert not stage.would_watch(frame_info(3, captured_ns=120 * _MS))
