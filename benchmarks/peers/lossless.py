@@ -13,6 +13,7 @@ what the machine could do at most if the work of framepace's own stages filled a
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -86,6 +87,9 @@ def run_round(name: str, tracker: str, frames: int, output: Path) -> Round:
     return Round(frames / seconds, cpu_s, wall_s)
 
 
+_NOTHING = '{"tracks": []}'
+
+
 def same_share(ours: Sequence[str], theirs: Sequence[str]) -> tuple[float, float]:
     """Return the share of identical records, and of our boxes that have a box of theirs in the same place.
 
@@ -95,7 +99,7 @@ def same_share(ours: Sequence[str], theirs: Sequence[str]) -> tuple[float, float
     """
     identical = sum(a == b for a, b in zip(ours, theirs, strict=False))
     found = count = 0
-    for our_line, their_line in zip(ours, theirs, strict=False):
+    for our_line, their_line in itertools.zip_longest(ours, theirs[: len(ours)], fillvalue=_NOTHING):
         our_boxes, their_boxes = (
             np.array([track["box"] for track in json.loads(line)["tracks"]], np.float64).reshape(-1, 4)
             for line in (our_line, their_line)

@@ -85,7 +85,8 @@ def main() -> None:
         tasks = {load: task_of(load, arguments.seconds) for load in arguments.load or LOADS}
     except ValueError as error:
         parser.error(str(error))
-    if most := max(task.fps * task.seconds for task in tasks.values()) > clip.MOST - 300:
+    most = max(task.fps * task.seconds for task in tasks.values())
+    if most > clip.MOST - 300:
         parser.error(f"{most:g} pictures are more than can be numbered ({clip.MOST}); take fewer --seconds")
     names = arguments.peer or [peer.name for peer in PEERS]
     if unknown := set(names) - {peer.name for peer in PEERS}:
