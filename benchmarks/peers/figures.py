@@ -27,7 +27,7 @@ class Figures:
     fresh: int
     """Answered with a result for that very picture."""
     age_p50_ms: float
-    """Of the fresh ones."""
+    """Of the fresh ones; not a number where there are none."""
     age_p99_ms: float
     age_max_ms: float
     fresh_by: dict[int, float]
@@ -39,7 +39,7 @@ class Figures:
     told: int
     """Pictures that the peer itself says it did not answer, of the whole run."""
     first_answer_s: float
-    """From the start of its process to its first fresh answer."""
+    """From the start of its process to its first answer that says something."""
     cpu_cores: float
     peak_rss_mib: float
 
@@ -51,14 +51,14 @@ def figures(outcome: Outcome) -> Figures:
         ValueError: it gave no answers that count.
     """
     answers = sorted(outcome.answers, key=lambda answer: answer.given_ns)
-    fresh = [answer for answer in answers if answer.status == "fresh"]
-    if not fresh:
+    informed = [answer for answer in answers if answer.status != "blind"]
+    if not informed:
         raise ValueError(outcome.failure or "no answer")
-    counted = _counted(outcome.sent, fresh[0].given_ns + WARM_UP_NS, answers[-1].given_ns - TAIL_NS)
+    counted = _counted(outcome.sent, informed[0].given_ns + WARM_UP_NS, answers[-1].given_ns - TAIL_NS)
     if not counted:
         raise ValueError(outcome.failure or "too short a run")
-    fresh_ages = _ages(counted, fresh)
-    informed = _ages(counted, [answer for answer in answers if answer.status != "blind"])
+    fresh_ages = _ages(counted, [answer for answer in informed if answer.status == "fresh"])
+    informed_ages = _ages(counted, informed)
     any_ages = _ages(counted, answers)
     values = np.array(sorted(fresh_ages.values())) if fresh_ages else np.array([np.nan])
     p50, p99 = np.percentile(values, (50, 99))
@@ -69,10 +69,10 @@ def figures(outcome: Outcome) -> Figures:
         age_p99_ms=round(float(p99), 1),
         age_max_ms=round(float(values[-1]), 1),
         fresh_by=_shares(fresh_ages, len(counted)),
-        answered_by=_shares(informed, len(counted)),
+        answered_by=_shares(informed_ages, len(counted)),
         silent=len(counted) - len(any_ages),
         told=outcome.told,
-        first_answer_s=round((fresh[0].given_ns - outcome.start_ns) / 1e9, 2),
+        first_answer_s=round((informed[0].given_ns - outcome.start_ns) / 1e9, 2),
         cpu_cores=round(outcome.cpu_cores, 2),
         peak_rss_mib=round(outcome.peak_rss_mib),
     )

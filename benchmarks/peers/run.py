@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -66,6 +67,14 @@ def line(name: str, value: Figures | str) -> str:
     )
 
 
+def as_data(value: Figures | str) -> object:
+    """Return what goes into a JSON file, which knows no number that is none."""
+    if isinstance(value, str):
+        return value
+    fields = dataclasses.asdict(value).items()
+    return {name: None if isinstance(field, float) and math.isnan(field) else field for name, field in fields}
+
+
 HEAD = (
     f"{'':22}{'fresh age p50      p99      max':>26}  {'fresh by 50/100/200 ms, %':>20}   {'answered by ..., %':20}"
     f"  {'silent/sent':>10} {'told':>7} {'start':>6} {'cores':>5} {'MiB':>5}"
@@ -101,10 +110,7 @@ def main() -> None:
                 value = rows.setdefault(load, {})[peer.name] = measure(peer, task)
                 print(line(peer.name, value), flush=True)
         if arguments.json:
-            data = {
-                at: {name: v if isinstance(v, str) else dataclasses.asdict(v) for name, v in row.items()}
-                for at, row in rows.items()
-            }
+            data = {at: {name: as_data(value) for name, value in row.items()} for at, row in rows.items()}
             arguments.json.write_text(json.dumps(data, indent=1))
     if arguments.plot:
         from plot import draw  # needs matplotlib

@@ -84,3 +84,10 @@ def test_a_run_without_answers_says_why(at: SimpleNamespace) -> None:
         at.figures_of([], failure="ended with 1: no such camera")
     with pytest.raises(ValueError, match="too short a run"):
         at.figures_of([at.answer(number, 10) for number in range(5)])
+
+
+def test_a_program_whose_every_answer_is_a_forecast(at: SimpleNamespace, script: Callable[[str], ModuleType]) -> None:
+    """It answered all of them; there is no age of fresh ones, which JSON says as null."""
+    found = at.figures_of([at.answer(number, 40, "forecast") for number in range(PICTURES)])
+    assert (found.fresh, found.answered_by[50], found.silent) == (0, 1, 0)
+    assert script("run").as_data(found)["age_p50_ms"] is None
