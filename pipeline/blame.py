@@ -4,13 +4,15 @@
 
 A frame that ran out of time is still somewhere on its way; the step that it is in counts with what it has taken so far,
 a stage that it has not reached with what it usually takes. When even the usual way is longer than the deadline allows,
-the longest step is to blame; otherwise the one that most exceeds what is usual. A frame that could not even be answered
-has its blame before or behind the stages: an answer needs none of them.
+the longest step is to blame; otherwise the one that most exceeds what is usual. Behind a long wait for a stage there
+may be a long run on an earlier frame: then that is to blame. A frame that could not even be answered has its blame
+before or behind the stages: an answer needs none of them.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +24,8 @@ from pipeline.timings import Event, Timings
 
 _FRAMES_MOST = 4096
 """Frames whose way is remembered: those that wait for their answer, some minutes' worth at the most."""
+_RUNS_KEPT = 4
+"""Of each stage: those that a frame may have waited for."""
 _MEDIAN = 0.5
 CAPTURE, DECODE, PUBLISH = "capture", "decode", "publish"
 
@@ -34,6 +38,13 @@ class Step:
     part: Spent
     took_ns: int
     usual_ns: int
+    until_ns: int = 0
+    """When the wait for a stage was over."""
+
+    @property
+    def excess_ns(self) -> int:
+        """How much longer it took than usual."""
+        return self.took_ns - self.usual_ns
 
 
 @dataclass(slots=True)
@@ -44,6 +55,11 @@ class _Visit:
     wait_ns: int
     start_ns: int
     run_ns: int | None = None
+    """None while it is there."""
+
+    def ran_ns(self, now_ns: int) -> int:
+        """Return how long it has been there."""
+        return now_ns - self.start_ns if self.run_ns is None else self.run_ns
 
 
 @dataclass(slots=True)
@@ -58,7 +74,7 @@ class _Marks:
     visits: list[_Visit] = field(default_factory=list)
 
 
-def judge(steps: Sequence[Step], allowed_ns: int) -> Blame | None:
+def judge(steps: Sequence[Step], allowed_ns: int) -> Step | None:
     """Return the step that is to blame; None when there is none.
 
     Args:
@@ -68,10 +84,8 @@ def judge(steps: Sequence[Step], allowed_ns: int) -> Blame | None:
     if not steps:
         return None
     if sum(step.usual_ns for step in steps) > allowed_ns:
-        worst = max(steps, key=lambda step: step.took_ns)
-    else:
-        worst = max(steps, key=lambda step: step.took_ns - step.usual_ns)
-    return Blame(worst.stage, worst.part, worst.took_ns, worst.usual_ns)
+        return max(steps, key=lambda step: step.took_ns)
+    return max(steps, key=lambda step: step.excess_ns)
 
 
 class Blames(Timings):
@@ -88,6 +102,7 @@ class Blames(Timings):
         self._lock = threading.Lock()  # guards all fields
         self._usual: dict[tuple[str, Spent], Window] = {}
         self._marks: dict[int, _Marks] = {}  # of frames that were not answered yet
+        self._runs: dict[str, deque[_Visit]] = {stage: deque(maxlen=_RUNS_KEPT) for stage in stages}
         self._decoding_ns: int | None = None
         self._tally: dict[tuple[str, Spent], _Count] = {}
         self._takers = {
@@ -118,7 +133,10 @@ class Blames(Timings):
             marks = self._marks.get(frame_id)
             if marks is None:
                 return None
-            return self._count(judge(list(self._steps(marks, now_ns)), latest_ns - marks.captured_ns))
+            worst = judge(list(self._steps(marks, now_ns)), latest_ns - marks.captured_ns)
+            if worst is not None and worst.part is Spent.WAIT and worst.stage in self._stages:
+                worst = self._run_behind(worst, now_ns)
+            return self._count(worst)
 
     def unanswered(self, frame_id: int, now_ns: int, *, latest_ns: int) -> Blame | None:
         """Return what made a frame miss that could not be answered at all, and count it; see out_of_time."""
@@ -161,8 +179,10 @@ class Blames(Timings):
             self._decoding_ns = at_ns
             return
         self._learn(text, Spent.WAIT, value)
+        visit = _Visit(text, value, at_ns)
+        self._runs[text].append(visit)
         if frame_id in self._marks:
-            self._marks[frame_id].visits.append(_Visit(text, value, at_ns))
+            self._marks[frame_id].visits.append(visit)
 
     def _decoded(self, at_ns: int, frame_id: int, text: str, value: int) -> None:
         self._decoding_ns = None
@@ -177,9 +197,9 @@ class Blames(Timings):
 
     def _ran(self, at_ns: int, frame_id: int, text: str, value: int) -> None:
         self._learn(text, Spent.RUN, value)
-        marks = self._marks.get(frame_id)
-        if marks is not None and marks.visits:
-            marks.visits[-1].run_ns = value
+        for visit in self._runs[text]:
+            if visit.start_ns == at_ns:
+                visit.run_ns = value
 
     def _woken(self, at_ns: int, frame_id: int, text: str, value: int) -> None:
         self._learn(PUBLISH, Spent.WAIT, value)
@@ -194,13 +214,12 @@ class Blames(Timings):
         yield from self._decode_steps(marks, now_ns)
         since_ns = marks.offered_ns
         for visit in marks.visits:
-            yield self._step(visit.stage, Spent.WAIT, visit.wait_ns)
-            run_ns = now_ns - visit.start_ns if visit.run_ns is None else visit.run_ns
-            yield self._step(visit.stage, Spent.RUN, run_ns)
+            yield self._step(visit.stage, Spent.WAIT, visit.wait_ns, until_ns=visit.start_ns)
+            yield self._step(visit.stage, Spent.RUN, visit.ran_ns(now_ns))
             since_ns = None if visit.run_ns is None else visit.start_ns + visit.run_ns
         for stage in self._stages[len(marks.visits) :]:
             if since_ns is not None:
-                yield self._step(stage, Spent.WAIT, now_ns - since_ns)
+                yield self._step(stage, Spent.WAIT, now_ns - since_ns, until_ns=now_ns)
                 since_ns = None
             yield self._step(stage, Spent.RUN, None)
 
@@ -215,11 +234,27 @@ class Blames(Timings):
         yield self._step(DECODE, Spent.WAIT, began_ns - marks.registered_ns)
         yield self._step(DECODE, Spent.RUN, end_ns - began_ns)
 
-    def _step(self, stage: str, part: Spent, took_ns: int | None) -> Step:
+    def _run_behind(self, wait: Step, now_ns: int) -> Step:
+        """Return the run that a frame waited for, if that explains half of the wait or more, else the wait itself.
+
+        It may be of any stage further on: what waits in front of the first one waits for the detector.
+        """
+        worst = wait
+        for stage in self._stages[self._stages.index(wait.stage) :]:
+            for visit in self._runs[stage]:
+                run = self._step(stage, Spent.RUN, visit.ran_ns(now_ns))
+                begins_ns = wait.until_ns - wait.took_ns
+                overlaps = visit.start_ns < wait.until_ns and visit.start_ns + run.took_ns > begins_ns
+                least_ns = wait.excess_ns // 2 if worst is wait else worst.excess_ns
+                if overlaps and run.excess_ns > least_ns:
+                    worst = run
+        return worst
+
+    def _step(self, stage: str, part: Spent, took_ns: int | None, *, until_ns: int = 0) -> Step:
         """Return a step; one that was not reached takes what is usual."""
         window = self._usual.get((stage, part))
         usual_ns = 0 if window is None else window.percentile(_MEDIAN)
-        return Step(stage, part, usual_ns if took_ns is None else max(0, took_ns), usual_ns)
+        return Step(stage, part, usual_ns if took_ns is None else max(0, took_ns), usual_ns, until_ns)
 
     def _learn(self, stage: str, part: Spent, took_ns: int) -> None:
         window = self._usual.get((stage, part))
@@ -227,13 +262,14 @@ class Blames(Timings):
             window = self._usual[stage, part] = Window()
         window.add(max(0, took_ns))
 
-    def _count(self, blame: Blame | None) -> Blame | None:
-        if blame is not None:
-            count = self._tally.setdefault((blame.stage, blame.part), _Count())
-            count.frames += 1
-            count.took_ns += blame.took_ns
-            count.usual_ns += blame.usual_ns
-        return blame
+    def _count(self, step: Step | None) -> Blame | None:
+        if step is None:
+            return None
+        count = self._tally.setdefault((step.stage, step.part), _Count())
+        count.frames += 1
+        count.took_ns += step.took_ns
+        count.usual_ns += step.usual_ns
+        return Blame(step.stage, step.part, step.took_ns, step.usual_ns)
 
 
 @dataclass(slots=True)
