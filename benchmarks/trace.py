@@ -6,7 +6,7 @@ A run plays the shipped clip; every half second the trace is switched on or off,
 seconds is that of processor time per answer, of all threads and libraries. (Two runs differ by some per cent, whatever
 they do.) The stand-in for the detector costs next to nothing, so that the ratio is as bad as it can be; with --model
 it is the embedded model. Noting is measured on one thread: the events of one frame, over and over, for the tracer and
-for what finds the blame, which every live run has.
+for what finds the blame, which every live run has; with warm caches, so a run pays more.
 """
 
 from __future__ import annotations
