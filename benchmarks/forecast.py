@@ -25,7 +25,7 @@ import numpy as np
 from pipeline.config.build import build
 from pipeline.config.load import parse
 from pipeline.run import Run
-from pipeline.stage import Options, Stage
+from pipeline.stage import Stage
 from pipeline.testing import frame_info
 from stages.evaluate.held import Given, view
 from stages.evaluate.scores import Scores, score
@@ -47,10 +47,6 @@ class Keep(Stage):
     """Detections in, the same out; keeps them for the benchmark."""
 
     accepts = produces = Detections
-    options_type = Options
-
-    def __init__(self, options: Options) -> None:
-        pass
 
     def process(self, payload: object, info: object) -> object:
         assert isinstance(payload, Detections)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import inspect
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar, cast
@@ -65,6 +66,8 @@ def find(group: Group, kind: str) -> type[Part]:
     role = _ROLE[group]
     if not (isinstance(found, type) and issubclass(found, role)):
         raise LookupError(f"{kind!r} is not a class derived from pipeline.stage.{role.__name__}")
+    if not (_has_no_constructor(found) or _takes_options(found)):
+        raise LookupError(f"{kind!r} cannot be made: write its constructor as __init__(self, options)")
     return found
 
 
@@ -99,7 +102,9 @@ def load_schema(name: str) -> type[BaseModel]:
 
 
 def make(part: type[P], options: BaseModel) -> P:
-    """Make a part from its validated options."""
+    """Make a part from its validated options; one that has none to take need not have a constructor."""
+    if _has_no_constructor(part):
+        return part()
     return part(options)  # type: ignore[call-arg]  # the role's contract: one argument, its options
 
 
@@ -107,6 +112,18 @@ def near(word: str, known: list[str]) -> str:
     """Return `, did you mean X?` for a misspelt word, or nothing."""
     close = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
     return f", did you mean {' or '.join(close)}?" if close else ""
+
+
+def _has_no_constructor(part: type[Part]) -> bool:
+    return part.__init__ is object.__init__
+
+
+def _takes_options(part: type[Part]) -> bool:
+    try:
+        inspect.signature(part).bind(None)
+    except TypeError:
+        return False
+    return True
 
 
 def _import(path: str) -> object:

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.registry import Group, find, find_sink, find_source, find_stage, names, near
+from pipeline.registry import Group, find, find_sink, find_source, find_stage, make, names, near
+from pipeline.stage import Stage
+
+
+class Plain(Stage):
+    """Passes on what it gets; has nothing to be set."""
+
+    def process(self, payload: object, info: object) -> object:
+        return payload
+
+
+class TakesNothing(Plain):
+    """Cannot be made with options."""
+
+    def __init__(self) -> None:
+        pass
 
 
 def test_ours_are_registered() -> None:
@@ -25,6 +40,7 @@ def test_ours_are_registered() -> None:
         ("pipeline.testing:Nothing", "has no Nothing"),
         ("pipeline.testing:RecordingSink", "not a class derived from pipeline.stage.Stage"),
         ("pipeline.testing:frame_info", "not a class"),
+        (f"{__name__}:TakesNothing", "write its constructor as __init__(self, options)"),
     ],
 )
 def test_what_is_not_there(kind: str, said: str) -> None:
@@ -36,13 +52,20 @@ def test_what_is_not_there(kind: str, said: str) -> None:
 
 def test_a_class_can_be_named_by_its_module() -> None:
     """Any class in the right role serves."""
-    from pipeline.testing import NumberSource, RecordingSink
+    from stages.capture.synthetic import SyntheticSource
+    from stages.sink.csv import CsvSink
 
-    assert find_source("pipeline.testing:NumberSource") is NumberSource
-    assert find_sink("pipeline.testing:RecordingSink") is RecordingSink
+    assert find_source("stages.capture.synthetic:SyntheticSource") is SyntheticSource
+    assert find_sink("stages.sink.csv:CsvSink") is CsvSink
+    assert find_stage(f"{__name__}:Plain") is Plain
 
 
 def test_near_names() -> None:
     """Only near ones are offered."""
     assert near("jsonn", ["jsonl", "csv"]) == ", did you mean jsonl?"
     assert near("zzz", ["jsonl", "csv"]) == ""
+
+
+def test_a_part_without_settings_needs_no_constructor() -> None:
+    """It is made all the same."""
+    assert isinstance(make(Plain, Plain.options_type()), Plain)
