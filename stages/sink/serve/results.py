@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -45,12 +44,8 @@ class Wishes(BaseModel):
         return (self.classes is None or track["class"] in self.classes) and score >= (self.min_score or 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Filter:
-    """The part of the wishes that decides what a line looks like."""
-
-    classes: frozenset[str] | None
-    min_score: float | None
+_Filter = tuple[frozenset[str] | None, float | None]
+"""The part of the wishes that decides what a line looks like."""
 
 
 class ResultQueue(RecordQueue):
@@ -59,6 +54,7 @@ class ResultQueue(RecordQueue):
     def __init__(self, capacity: int, wishes: Wishes) -> None:
         super().__init__(capacity, every=wishes.every)
         self.wishes = wishes
+        self.filter: _Filter = (wishes.classes, wishes.min_score)
 
 
 class Results:
@@ -84,7 +80,7 @@ class Results:
         lines: dict[_Filter, str] = {}
         for queue in self.clients.outboxes:
             if queue.wants(frame_id):
-                self.skipped += queue.offer(frame_id, _line(record, queue.wishes, lines))
+                self.skipped += queue.offer(frame_id, _line(record, queue, lines))
 
     async def serve(self, connection: WebSocket, wishes: Wishes) -> None:
         """Serve one client until it is gone."""
@@ -96,12 +92,11 @@ def line_of(record: Mapping[str, object]) -> str:
     return _encode(record)
 
 
-def _line(record: Mapping[str, object], wishes: Wishes, lines: dict[_Filter, str]) -> str:
-    key = _Filter(wishes.classes, wishes.min_score)
-    line = lines.get(key)
+def _line(record: Mapping[str, object], queue: ResultQueue, lines: dict[_Filter, str]) -> str:
+    line = lines.get(queue.filter)
     if line is None:
-        tracks = record["tracks"]
+        tracks, wishes = record["tracks"], queue.wishes
         assert isinstance(tracks, list)
         shown = tracks if wishes.wants_all_tracks else [track for track in tracks if wishes.wants(track)]
-        line = lines[key] = _encode({**record, "tracks": shown})
+        line = lines[queue.filter] = _encode({**record, "tracks": shown})
     return line
