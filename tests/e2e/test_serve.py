@@ -51,7 +51,7 @@ def test_a_run_can_be_looked_at(start: Start, client: httpx.Client) -> None:
 def test_a_run_can_be_stopped(start: Start, client: httpx.Client) -> None:
     """With the token, from elsewhere; without it not."""
     process = start(
-        "run", "synthetic:", "--pace", "30", "--serve", "127.0.0.1:0", "--token", "correct-horse", "--report", "r.json"
+        "run", "synthetic:frames=100000", "--pace", "30", "--serve", "127.0.0.1:0", "--token", "correct-horse"
     )
     address = address_of(process)
     assert client.post(f"{address}/control/stop").status_code == 401

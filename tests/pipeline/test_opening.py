@@ -11,8 +11,9 @@ from pipeline.assembly import RunSettings
 from pipeline.clock import NS_PER_MS, RealClock
 from pipeline.errors import SinkOpenError, SourceOpenError, StageOpenError
 from pipeline.feed import Backoff
-from pipeline.frame import Mode
+from pipeline.frame import Answer, Mode
 from pipeline.graph import Graph
+from pipeline.observe import Observed, Observer
 from pipeline.run import Run
 from pipeline.stage import OpenContext, Sink, Source, Stage
 from pipeline.testing import NumberSource, PassDetector, PassStage, RecordingSink
@@ -191,4 +192,47 @@ def test_nobody_looks_for_a_source_when_the_start_was_interrupted() -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("framepace"):
             thread.join(10)
+    assert framepace_threads() == []
+
+
+class Onlooker(Observer):
+    """Notes what is open when it is opened; can be unable to open."""
+
+    def __init__(self, source: NumberSource, stage: PassStage, sink: RecordingSink, *, fails: bool = False) -> None:
+        self._others = (source, stage, sink)
+        self._fails = fails
+        self.open_before: list[int] = []
+        self.closed = 0
+
+    def attach(self, run: Observed) -> None:
+        pass
+
+    def open(self, context: OpenContext) -> None:
+        self.open_before = [other.opened for other in self._others]
+        if self._fails:
+            raise SinkOpenError("http://127.0.0.1:80", "cannot listen there")
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def write(self, answer: Answer, *, gap: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_observers_come_first(*, fails: bool) -> None:
+    """They can show what is waited for; when one cannot be opened, nothing else is."""
+    source, stage, sink = NumberSource(3), PassDetector(), RecordingSink()
+    onlooker = Onlooker(source, stage, sink, fails=fails)
+    run = make_run(source, stages=[("detect", stage)], sinks=[("sink", sink), ("onlooker", onlooker)])
+    if fails:
+        with pytest.raises(SinkOpenError):
+            run.start()
+        run.finish()
+        assert (source.opened, stage.opened, sink.opened, onlooker.closed) == (0, 0, 0, 0)
+    else:
+        run.start()
+        run.join()
+        assert (source.opened, stage.opened, sink.opened, onlooker.closed) == (1, 1, 1, 1)
+    assert onlooker.open_before == [0, 0, 0]
     assert framepace_threads() == []

@@ -65,6 +65,23 @@ def test_a_turned_picture_stands_upright(*, made_in_memory: bool, rotation_deg: 
     assert picture.stored_size == (_WIDTH, _HEIGHT)
 
 
+@pytest.mark.parametrize("made_in_memory", [False, True])
+@pytest.mark.parametrize(("rotation_deg", "shape"), [(0, (120, 160)), (90, (213, 160)), (270, (213, 160))])
+def test_a_small_picture(*, made_in_memory: bool, rotation_deg: int, shape: tuple[int, int]) -> None:
+    """At most so wide as a viewer sees it, upright and whole; a picture that is small enough stays as it is."""
+    video = video_frame("yuv420p")
+    whole = (
+        Picture(array=video.to_ndarray(format="bgr24"), rotation_deg=rotation_deg)
+        if made_in_memory
+        else Picture(video=video, rotation_deg=rotation_deg)
+    )
+    small = whole.bgr_at_most(160)
+    assert (small.shape, small.dtype) == ((*shape, 3), np.uint8)
+    assert small.flags.c_contiguous
+    assert np.abs(np.array(quarters(small)) - quarters(whole.bgr())).max() < 8
+    assert np.array_equal(whole.bgr_at_most(5000), whole.bgr())
+
+
 @pytest.mark.parametrize("both", [True, False])
 def test_a_picture_comes_from_one_place(*, both: bool) -> None:
     """A picture has a video frame or an array, not both and not neither."""
