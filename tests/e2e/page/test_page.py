@@ -216,5 +216,5 @@ def test_the_reader_chooses_the_colours(serve, look, synthetic: dict[str, Any]) 
     seen.page.click("#theme")
     assert seen.page.evaluate(ground) != dark
     seen.page.reload()
-    seen.wait("document.getElementById('theme').textContent === 'Colours: light'")
+    seen.wait("document.getElementById('theme').getAttribute('aria-label') === 'Colours: light'")
     assert seen.page.evaluate(ground) != dark

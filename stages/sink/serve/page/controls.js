@@ -3,12 +3,7 @@
 import { complaint } from "./access.js";
 import { attribute, byId, make, write } from "./dom.js";
 
-const LABELS = {
-  deadline_ms: ["Deadline", "ms"],
-  "track.min_score": ["Least score", "0 to 1"],
-  "detect.classes": ["Classes", "by commas; empty for all"],
-};
-const STEPS = { deadline_ms: 5, "track.min_score": 0.05 };
+const BY_COMMAS = "by commas; empty for all";
 
 /** What is being typed is left alone; everything else follows what the server says. */
 export class Controls {
@@ -46,18 +41,14 @@ export class Controls {
   #makeForm(names) {
     this.#inputs.clear();
     const rows = names.map((name, place) => {
-      const [label, unit] = LABELS[name] ?? [name, ""];
       const input = make("input");
       input.id = `setting-${place}`;
       input.autocomplete = "off";
       input.spellcheck = false;
-      if (typeof this.#settings[name] === "number") {
-        input.inputMode = "decimal";
-        attribute(input, "data-step", STEPS[name] ?? 1);
-      }
+      if (typeof this.#settings[name] === "number") input.inputMode = "decimal";
       input.addEventListener("input", () => (input.dataset.dirty = "yes"));
       this.#inputs.set(name, input);
-      const head = make("label", "", label, make("span", "unit", unit));
+      const head = make("label", "", ...labelOf(name, this.#settings[name]));
       head.htmlFor = input.id;
       return make("p", "setting", head, input);
     });
@@ -107,6 +98,14 @@ export class Controls {
       this.#isBusy = false;
     }
   }
+}
+
+/** Return what a setting is called, and how it is to be written: `detect.min_score` is `detect: min score`. */
+function labelOf(name, value) {
+  const isMilliseconds = name.endsWith("_ms");
+  const words = name.replace(/_ms$/, "").replace(".", ": ").replaceAll("_", " ");
+  const unit = isMilliseconds ? "ms" : typeof value === "number" ? "" : BY_COMMAS;
+  return [words, make("span", "unit", unit)];
 }
 
 function asText(value) {

@@ -46,9 +46,10 @@ export function writeTable(holder, heads, rows, nothing) {
   if (!holder.firstElementChild) {
     const headRow = make("tr", "", ...heads.map((head) => make("th", "", head)));
     for (const cell of headRow.children) cell.scope = "col";
-    holder.append(make("table", "", make("thead", "", headRow), make("tbody")), make("p", "note", nothing));
+    holder.append(make("table", "", make("thead", "", headRow), make("tbody")), make("p", "note"));
   }
   const [table, note] = holder.children;
+  write(note, nothing);
   table.hidden = rows.length === 0;
   note.hidden = rows.length > 0;
   const body = table.tBodies[0];

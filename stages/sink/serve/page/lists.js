@@ -63,10 +63,14 @@ function showSource({ source }) {
     ["away", duration(source.away_s)],
     ["heartbeats", count(source.heartbeats)],
   ];
-  for (const [name, value] of Object.entries(source.details)) {
-    facts.push([name.replaceAll("_", " "), Number.isInteger(value) ? count(value) : String(value)]);
-  }
-  writeFacts(byId("source"), facts);
+  writeFacts(byId("source"), [...facts, ...detailFacts(source.details)]);
+}
+
+/** Return the counters of a part of the run, without those that never counted anything. */
+function detailFacts(details) {
+  return Object.entries(details)
+    .filter(([, value]) => value !== 0)
+    .map(([name, value]) => [name.replaceAll("_", " "), Number.isInteger(value) ? count(value) : String(value)]);
 }
 
 function showDetector({ detector, cpu_s: cpuS, peak_rss_mib: peakMib, duration_s: durationS, ...report }) {
@@ -80,20 +84,17 @@ function showDetector({ detector, cpu_s: cpuS, peak_rss_mib: peakMib, duration_s
 }
 
 function showSinks({ report, viewers }) {
-  const rows = Object.entries(report.sinks).map(([name, sink]) => [
-    name, count(sink.written), count(sink.skipped), sink.failed ?? clientsOf(sink.details),
+  const facts = Object.entries(report.sinks).flatMap(([name, sink]) => [
+    [name, `${count(sink.written)} written, ${count(sink.skipped)} skipped`, "head"],
+    ...(sink.failed ? [["failed", sink.failed, "bad"]] : []),
+    ...detailFacts(sink.details),
   ]);
-  if (viewers !== undefined) rows.push(["pictures on pages", NONE, NONE, `${viewers} looking`]);
-  writeTable(byId("sinks"), ["reader", "written", "skipped", ""], rows, "No sinks.");
-}
-
-function clientsOf(details) {
-  return Object.entries(details).map(([name, value]) => `${name.replaceAll("_", " ")} ${count(value)}`).join(", ");
+  writeFacts(byId("sinks"), [["pictures", `${viewers} looking`], ...facts]);
 }
 
 function showQueues({ report, depths }) {
   const rows = Object.entries(report.queues).map(([name, queue]) => [
-    name, `${depths?.[name] ?? 0} of ${queue.capacity}`, count(queue.peak), count(queue.dropped),
+    name.replace("->", "→"), `${depths?.[name] ?? 0} of ${queue.capacity}`, count(queue.peak), count(queue.dropped),
   ]);
   writeTable(byId("queues"), ["between", "waiting", "peak", "dropped"], rows, "No queues.");
 }

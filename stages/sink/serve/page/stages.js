@@ -22,7 +22,7 @@ export class Stages {
       showRow(this.#body.children[place], name, times, { beginMs, wholeMs, deadlineMs });
       beginMs += (times.wait_ms ?? 0) + (times.run_ms ?? 0);
     });
-    write(this.#note, this.#inAll(sumMs, deadlineMs, now.window.span_s));
+    write(this.#note, sumMs ? this.#inAll(sumMs, deadlineMs, now.window.span_s) : "no frames lately");
   }
 
   #inAll(sumMs, deadlineMs, spanS) {
@@ -61,6 +61,8 @@ function showRow(row, name, { wait_ms: waitMs, run_ms: runMs, items }, { beginMs
   wait.style.width = share(waitMs ?? 0);
   run.style.left = share(beginMs + (waitMs ?? 0));
   run.style.width = share(runMs ?? 0);
+  wait.hidden = waitMs === null;
+  run.hidden = runMs === null;
   due.hidden = !deadlineMs;
   due.style.left = share(deadlineMs ?? 0);
   write(row.children[0], name);

@@ -11,7 +11,8 @@ export function startTheme(changed) {
   const apply = () => {
     const choice = CHOICES.includes(localStorage.getItem(KEPT)) ? localStorage.getItem(KEPT) : "auto";
     attribute(document.documentElement, "data-colours", choice === "auto" ? null : choice);
-    write(button, `Colours: ${choice}`);
+    write(button, choice);
+    attribute(button, "aria-label", `Colours: ${choice}`);
     changed();
     return choice;
   };
