@@ -3,8 +3,8 @@
 import { attribute, byId, write } from "./dom.js";
 import { duration } from "./format.js";
 
-const LEAST_S = 0.8;
 /** A notice stays for so long, so that it can be read. */
+const LEAST_S = 0.8;
 const SIGNS = {
   ok: ["#2f9e6e", "<circle cx='8' cy='8' r='6' fill='C'/>"],
   degraded: ["#c98500", "<path d='M8 1 15 14H1z' fill='C'/>"],

@@ -2,8 +2,8 @@
 
 import { speedOf } from "./stream.js";
 
-const GOLDEN_TURN = 0.618033988749895;
 /** Hues a golden section of the circle apart: neighbouring track numbers differ much. */
+const GOLDEN_TURN = 0.618033988749895;
 const HALO = "rgb(0 0 0 / 55%)";
 const NARROW_PX = 520;
 

@@ -4,11 +4,11 @@ import { complaint } from "./access.js";
 
 const FIRST_MS = 500;
 const MOST_MS = 10_000;
-const SETTLED_MS = 5000;
 /** A connection that lasted so long was a good one: the next wait is short again. */
+const SETTLED_MS = 5000;
+/** Close codes of RFC 6455 section 7.4.1 and its registry. */
 const GOING_AWAY = 1001;
 const TRY_LATER = 1013;
-/** Close codes of RFC 6455 section 7.4.1 and its registry. */
 
 /**
  * The three websockets of one server.

@@ -1,10 +1,10 @@
 /** What became of the frames of the last half minute; older ones are forgotten, so days cost no memory. */
 
 export const SPAN_S = 30;
-const MOST = 8192;
 /** Entries at most: 30 s of a camera with 240 frames a second, and some. */
-const DRIFT = 0.01;
+const MOST = 8192;
 /** The estimate of the shortest way here may grow by so much a second, so that it follows a change. */
+const DRIFT = 0.01;
 
 /**
  * An entry is {fate, firstFrame, frame, fromS, atS, record}: one frame, the frames without a record before one, or a

@@ -17,12 +17,12 @@ import { startTheme } from "./theme.js";
 import { TokenPrompt } from "./token.js";
 import { startTrace } from "./trace.js";
 
-const LOOK_MS = 100;
 /** How often it is seen whether something must be said. */
-const DEAD_S = 10;
+const LOOK_MS = 100;
 /** Nothing at all for so long: the connection is opened anew, because a cut cable says nothing. */
-const OBJECTS_EVERY = 5;
+const DEAD_S = 10;
 /** Looks between two writings of the table of objects. */
+const OBJECTS_EVERY = 5;
 
 const access = new Access();
 const stream = new Stream();

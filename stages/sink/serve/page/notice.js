@@ -2,12 +2,12 @@
 
 import { reasonInWords } from "./fates.js";
 
-const QUIET_S = 1;
 /** Records may stay away for so long; heartbeats come twice a second. */
-const UNUSUAL = 3;
+const QUIET_S = 1;
 /** Or for so many usual steps, where frames are far between. */
-const BROKEN_S = 2.5;
+const UNUSUAL = 3;
 /** Nothing at all for so long, not even the numbers that come each second: it is the connection. */
+const BROKEN_S = 2.5;
 const EMPTY = "That does not mean that the scene is empty.";
 
 const NONE = { kind: "none", title: "", text: "", sinceS: null, isOld: false };

@@ -3,27 +3,27 @@
 import { History } from "./history.js";
 import { Trails } from "./trails.js";
 
-const STEP_SHARE = 0.1;
 /** Weight of the newest step in what is usual. */
+const STEP_SHARE = 0.1;
 const MOST_STEP_S = 5;
 
 /** Takes what comes, and keeps what the views show. */
 export class Stream {
   history = new History();
   trails = new Trails();
-  last = null;
   /** The newest record, heartbeats included. */
-  lastAnswer = null;
+  last = null;
   /** The newest record of a frame. */
-  now = null;
+  lastAnswer = null;
   /** The newest message of `/now`. */
+  now = null;
+  /** When the newest record and the newest message of `/now` came, on the reader's clock. */
   recordAtS = null;
   nowAtS = null;
-  /** When the newest of each came, on the reader's clock. */
-  blindSinceS = null;
   /** Since when every answer is blind, on the reader's clock; null while they are not. */
-  stepS = null;
+  blindSinceS = null;
   /** What usually lies between two records, seconds. */
+  stepS = null;
 
   /** Take a record of `/results`. */
   takeRecord(record, arrivedS) {

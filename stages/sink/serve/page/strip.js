@@ -6,9 +6,9 @@ import { FATES } from "./fates.js";
 import { COLOURS, drawStrip, layOut, momentAt, steady } from "./ticks.js";
 import { factsOf } from "./words.js";
 
+/** Between drawings; the latter where the reader asked for little motion. */
 const SMOOTH_MS = 60;
 const CALM_MS = 1000;
-/** Between drawings; the latter where the reader asked for little motion. */
 const PAGE_S = 1;
 
 /** While a frame is chosen the strip stands still, so that it does not run away under the pointer. */

@@ -9,11 +9,11 @@ const ROW_PX = 12;
 const AXIS_PX = 16;
 const ROWS = Object.values(FATES).filter((fate) => fate.row !== null);
 const GRID_S = 5;
-const HEADROOM = 1.18;
 /** Above the deadline, so that the line can be seen. */
+const HEADROOM = 1.18;
 const MOST_PITCH_PX = 8;
-const MOST_MISSING = 400;
 /** Marks drawn for one gap; more of them are one block anyway. */
+const MOST_MISSING = 400;
 
 /** Colours that the style sheet must name. */
 export const COLOURS = ["fresh", "forecast", "blind", "missing", "text", "dim", "line", "focus"];
