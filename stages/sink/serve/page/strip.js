@@ -7,7 +7,7 @@ import { COLOURS, drawStrip, layOut, momentAt, steady } from "./ticks.js";
 import { factsOf } from "./words.js";
 
 /** Between drawings; the latter where the reader asked for little motion. */
-const SMOOTH_MS = 60;
+const SMOOTH_MS = 100;
 const CALM_MS = 1000;
 const PAGE_S = 1;
 
