@@ -38,8 +38,8 @@ export class Numbers {
     const isBehind = window.fps_out < window.fps_in * RATE_APART;
     this.#write("rate", `${fixed(window.fps_in)} / ${fixed(window.fps_out)}`, `${count(frames.captured)} in all`,
       isBehind ? "uneasy" : null);
-    const late = report.published_late ? `, ${report.published_late} published late` : "";
-    this.#write("missed", count(frames.missed), `${count(window.missed)} in the last 5 s${late}`, missedKind(report, window));
+    const late = report.published_late ? `; ${report.published_late} published late` : "";
+    this.#write("missed", count(frames.missed), `${count(window.missed)} in 5 s${late}`, missedKind(report, window));
   }
 
   #write(name, value, note, kind) {
