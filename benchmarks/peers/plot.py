@@ -1,7 +1,14 @@
-"""Draws what run.py measured: ages and shares in time, a row of the figure for each load."""
+"""Draws what run.py measured: ages and shares in time, a row of the figure for each load.
+
+Usage: python benchmarks/peers/plot.py RUN.json [MORE.json ...] --output FILE.png
+"""
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,12 +88,15 @@ def _rows(axes: Any, names: list[str]) -> None:
 
 def _span(values: Sequence[Figures]) -> tuple[float, float]:
     """Return the ages between which all loads are drawn, with room for the numbers beside the oldest."""
+    values = [value for value in values if value.fresh]
     return min(value.age_p50_ms for value in values) / 1.3, max(value.age_max_ms for value in values) * 3
 
 
 def _draw_ages(axes: Any, row: Mapping[str, Figures], span: tuple[float, float]) -> None:
-    """Draw p50 as a dot, p99 as a stroke, and a thin line to the oldest."""
+    """Draw p50 as a dot, p99 as a stroke, and a thin line to the oldest; nothing where no answer was fresh."""
     for place, (name, value) in enumerate(row.items()):
+        if not value.fresh:
+            continue
         dark, middle, _ = _colours(name)
         axes.plot([value.age_p50_ms, value.age_max_ms], [place, place], color=middle, linewidth=1.2)
         axes.plot([value.age_p50_ms, value.age_p99_ms], [place, place], color=dark, linewidth=3)
@@ -138,3 +148,34 @@ def _legend() -> list[Any]:
             [], [], color="black", marker="|", linewidth=0, markersize=10, label=f"white: fresh by {LIMITS_MS[1]} ms"
         ),
     ]
+
+
+def read(path: Path) -> dict[str, dict[str, Figures | str]]:
+    """Return the rows that run.py wrote with --json."""
+    loads: dict[str, dict[str, Any]] = json.loads(path.read_text())
+    return {load: {name: _figures(value) for name, value in row.items()} for load, row in loads.items()}
+
+
+def _figures(value: Any) -> Figures | str:
+    if isinstance(value, str):
+        return value
+    ages = {name: math.nan if value[name] is None else value[name] for name in value if name.startswith("age_")}
+    shares = {name: {int(limit): share for limit, share in value[name].items()} for name in ("fresh_by", "answered_by")}
+    known = {field.name: value[field.name] for field in dataclasses.fields(Figures)}
+    return Figures(**{**known, **ages, **shares})
+
+
+def main() -> None:
+    """Draw what earlier runs wrote."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", help="what run.py --json wrote")
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    rows: dict[str, Mapping[str, Figures | str]] = {}
+    for path in arguments.runs:
+        rows |= read(path)
+    draw(rows, arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -36,3 +37,26 @@ def test_peers_without_figures_are_left_out(script: Callable[[str], ModuleType],
         script("plot").draw({str(load): row for load in range(loads)}, path)
         heights.append(cv2.imread(str(path)).shape[0])
     assert heights[0] < heights[1] == heights[2]
+
+
+def test_what_was_written_can_be_drawn_later(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    """Figures come back from the file as they were, also those of a program without one fresh answer."""
+    shares = {50: 0.0, 100: 1.0, 200: 1.0}
+    nan = float("nan")
+    figures = script("figures").Figures(90, 0, nan, nan, nan, shares, shares, 0, 0, 0.8, 0.3, 150)
+    fresh = script("figures").Figures(90, 80, 24.0, 37.0, 45.0, shares, shares, 10, 0, 0.8, 0.3, 150)
+    path = tmp_path / "run.json"
+    data = {
+        "64": {
+            "cv2 loop": "no answer",
+            "framepace": script("run").as_data(figures),
+            "GStreamer": script("run").as_data(fresh),
+        }
+    }
+    path.write_text(json.dumps(data))
+    rows = script("plot").read(path)
+    assert rows["64"]["cv2 loop"] == "no answer"
+    assert rows["64"]["GStreamer"] == fresh
+    assert rows["64"]["framepace"].answered_by == shares
+    script("plot").draw(rows, tmp_path / "run.png")
+    assert cv2.imread(str(tmp_path / "run.png")) is not None
