@@ -21,6 +21,8 @@ _BODY_S = 5.0
 _MOST_ADDRESSES = 1024
 _OPEN_PATHS = ("/", "/healthz")
 _OPEN_FOLDER = "/page/"
+_FILE_COST = 1 / 8
+"""Of one of the page's files, in requests: whoever opens the page asks for some thirty at once, and may open more."""
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _WILDCARDS = ("0.0.0.0", "::")
 _CHANGING = ("POST", "PATCH", "PUT", "DELETE")
@@ -55,7 +57,7 @@ class Guard:
         app: gets what may pass.
         names: under which we may be reached, besides those of the loopback.
         token: None: nobody needs one.
-        requests_per_s: of one address; twice as many at once.
+        requests_per_s: of one address; twice as many at once. The page's files count for less.
     """
 
     def __init__(self, app: ASGIApp, *, names: Iterable[str], token: str | None, requests_per_s: float) -> None:
@@ -108,7 +110,7 @@ class Guard:
         self._allowances[address] = allowance
         if len(self._allowances) > _MOST_ADDRESSES:
             self._allowances.popitem(last=False)
-        return allowance.take(1, now_s)
+        return allowance.take(_FILE_COST if scope["path"].startswith(_OPEN_FOLDER) else 1, now_s)
 
     def _is_ours(self, host: str, scope: Scope) -> bool:
         """Return whether a Host header names us. An address can be trusted: only names can be bent to us by DNS."""

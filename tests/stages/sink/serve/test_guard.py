@@ -155,6 +155,14 @@ def test_too_many_requests(serve: Serve, ask: Ask) -> None:
     assert statuses[-1] == 429
 
 
+def test_the_page_may_be_opened_several_times_at_once(serve: Serve, ask: Ask) -> None:
+    """Its files are many, so they count for less than other requests; without end they are not given either."""
+    sink = serve(requests_per_s=1)
+    statuses = [ask(sink, "/page/main.js").status_code for _ in range(200)]
+    assert statuses[:16] == [200] * 16
+    assert 429 in statuses
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_long_request_is_refused(serve: Serve, ask: Ask, *, chunked: bool) -> None:
     """Beyond a few kilobytes nothing is read any more, whether its length was said or not."""
