@@ -110,8 +110,7 @@ def measure(load: str, clip: Path, seconds: float, folder: Path) -> Report:
         }
     )
     with burning(os.cpu_count() or 1) if burn else contextlib.nullcontext():
-        _, report = execute(build(config), Console(file=open(os.devnull, "w"), stderr=False), quiet=True)  # noqa: SIM115
-    return report
+        return execute(build(config), Console(quiet=True), quiet=True).whole()
 
 
 def spread(values: Percentiles | None) -> str:

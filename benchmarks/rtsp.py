@@ -83,7 +83,7 @@ def measure(load: str, clip: Path, seconds: float, folder: Path, client: str) ->
             }
         )
         with burning(os.cpu_count() or 1) if burn else contextlib.nullcontext():
-            _, report = execute(build(config), Console(file=open(os.devnull, "w"), stderr=False), quiet=True)  # noqa: SIM115
+            report = execute(build(config), Console(quiet=True), quiet=True).whole()
     sent = sent_ns(log, 0)
     ages = []
     for line in answers.read_text().splitlines():

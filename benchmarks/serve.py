@@ -132,8 +132,7 @@ def measure(audience: str, load: str, clip: Path, seconds: float, folder: Path) 
         raw["serve"] = {"port": port, "patience": PATIENCE}
         command = [sys.executable, __file__, "--watch", f"{port}:{audience}"]
         clients = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    quiet = Console(file=open(os.devnull, "w"), stderr=False)  # noqa: SIM115
-    _, report = execute(build(parse(raw)), quiet, quiet=True)
+    report = execute(build(parse(raw)), Console(quiet=True), quiet=True).whole()
     got = clients.communicate(timeout=30)[0].strip() if clients else ""
     return report, got
 

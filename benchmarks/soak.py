@@ -65,7 +65,7 @@ def soak(seconds: float, reconnect_every: float | None, folder: Path) -> dict[st
             }
         )
         gauges.start()
-        _, report = execute(build(config), Console(file=open(os.devnull, "w"), stderr=False), quiet=True)  # noqa: SIM115
+        report = execute(build(config), Console(quiet=True), quiet=True).whole()
         gauges.stop()
     part_s = min(60.0, seconds / 4)
     records = [json.loads(line) for line in answers.read_text().splitlines()]

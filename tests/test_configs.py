@@ -36,8 +36,9 @@ def test_configurations_run(file: Path, tmp_path: Path) -> None:
     clip = str(PROJECT / "sample_videos" / "pedestrians.mp4")
     output = tmp_path / "o.jsonl"
     _, built = built_from_flags(Flags(config=file, source=clip, max_frames=12, sinks=[f"jsonl:{output}"], pace=None))
-    run, report = execute(built, make_console(), quiet=True)
-    assert run.failure is None
+    executed = execute(built, make_console(), quiet=True)
+    report = executed.report
+    assert executed.run.failure is None
     assert report.balanced
     assert len(output.read_text().splitlines()) == 12 - report.frames.missed
 

@@ -23,7 +23,7 @@ def check_command(flags: Flags, duration: str) -> int:
     built = replace(built, plan=replace(built.plan, sinks=()))
     console = make_console()
     set_up_logging(ConsoleHandler(console), level="warning")
-    _, report = execute(built, console, quiet=False, limit_ns=limit_ns)
+    report = execute(built, console, quiet=False, limit_ns=limit_ns).report
     print_summary(report, console)
     console.print(verdict(report))
     return 0 if report.balanced and report.failure is None else 1

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -20,7 +21,7 @@ from pipeline.cli.status import StatusDisplay
 from pipeline.cli.summary import log_summary, print_summary
 from pipeline.clock import NS_PER_S
 from pipeline.config.build import Built
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, PipelineError
 from pipeline.graph import Plan
 from pipeline.report import Report
 from pipeline.run import Run
@@ -29,6 +30,32 @@ from pipeline.trace import write_whole
 SWITCH_INTERVAL_S = 0.0005
 """A thread that wants the interpreter lock from a busy Python loop waits this long, not the default 5 ms."""
 _TICK_NS = NS_PER_S // 5
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A run that is over."""
+
+    run: Run
+    report: Report
+    interrupted: bool
+    """Whether Ctrl-C or SIGTERM asked it to end, even if it came to its end by itself just then."""
+
+    def whole(self) -> Report:
+        """Return the report, for who has no use for half a run.
+
+        Raises:
+            PipelineError: it failed, was interrupted, or ended because nobody heard it any more.
+        """
+        failure = self.run.failure
+        if failure is not None:
+            raise failure if isinstance(failure, PipelineError) else PipelineError(str(failure)) from failure
+        if self.interrupted:
+            raise PipelineError("interrupted; nothing is said of half a measurement")
+        broken = [f"{name} failed: {sink.failed}" for name, sink in self.report.sinks.items() if sink.failed]
+        if broken:
+            raise PipelineError("; ".join(broken))
+        return self.report
 
 
 def run_command(flags: Flags) -> int:
@@ -44,7 +71,8 @@ def run_command(flags: Flags) -> int:
     as_json = config.log_format == "json"
     handler = JsonHandler(config.stream) if as_json else ConsoleHandler(console)
     set_up_logging(handler, level="error" if config.quiet else config.log_level)
-    run, report = execute(built, console, quiet=config.quiet or as_json)
+    executed = execute(built, console, quiet=config.quiet or as_json)
+    run, report = executed.run, executed.report
     if not config.quiet:
         (log_summary if as_json else functools.partial(print_summary, console=console))(report)
     say = say_failure if as_json else functools.partial(_print_failure, console)
@@ -71,8 +99,8 @@ def make_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def execute(built: Built, console: Console, *, quiet: bool, limit_ns: int | None = None) -> tuple[Run, Report]:
-    """Start a run, show how it goes, stop it on Ctrl-C, SIGTERM or after a time, and return the final report."""
+def execute(built: Built, console: Console, *, quiet: bool, limit_ns: int | None = None) -> Executed:
+    """Start a run, show how it goes, stop it on Ctrl-C, SIGTERM or after a time, and finish it."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     run = Run(built.plan, built.settings)
     with _stop_signals() as asked, _quiet_collector(), logging_aside():
@@ -89,7 +117,7 @@ def execute(built: Built, console: Console, *, quiet: bool, limit_ns: int | None
                     run.stop()
                 status.show(report)
         report = run.finish()
-    return run, report
+    return Executed(run, report, interrupted=bool(asked))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from rich.console import Console
 from pipeline.cli.run import execute
 from pipeline.config.build import Built, Overrides, build
 from pipeline.config.load import parse
-from pipeline.errors import ConfigError, PipelineError
+from pipeline.errors import ConfigError
 from pipeline.report import Report
 from stages.evaluate.held import Given, capture_times, given_from_records, view
 from stages.evaluate.scores import Scores, score
@@ -142,11 +142,7 @@ def play(case: Case, truth: Truth, *, live: bool) -> Played:
     """
     with tempfile.TemporaryDirectory(prefix="framepace-eval-") as folder:
         answers = Path(folder) / "answers.jsonl"
-        run, report = execute(_built(case, answers, live=live), Console(quiet=True), quiet=True)
-        if run.failure is not None:
-            raise run.failure if isinstance(run.failure, PipelineError) else PipelineError(str(run.failure))
-        if report.frames.abandoned:
-            raise PipelineError("interrupted; nothing was scored")
+        report = execute(_built(case, answers, live=live), Console(quiet=True), quiet=True).whole()
         records = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
     return Played(given_from_records(records, truth.class_names), report)
 
