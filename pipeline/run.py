@@ -107,7 +107,8 @@ class Run:
             start_thread=self._thread,
         )
         self._workers: dict[threading.Thread, tuple[Part, ...]] = {}  # what each thread uses
-        self._sink_threads: list[threading.Thread] = []
+        self._sink_threads: list[threading.Thread] = []  # each closes its sink
+        self._recorder_threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
         self._failure_lock = threading.Lock()  # the first failure wins
         self._stuck: list[str] = []
@@ -144,7 +145,7 @@ class Run:
         try:
             for recorder in self._recorders:
                 recorder.open()
-                self._sink_threads.append(self._thread(recorder.name, recorder.run))
+                self._recorder_threads.append(self._thread(recorder.name, recorder.run))
             self._attach_observers()
             opener = self._parts.open_all(cancelled)
         except BaseException:
@@ -302,10 +303,11 @@ class Run:
         self._end_deliveries()
         for recorder in self._recorders:
             recorder.close()
-        self._join(self._sink_threads, SINK_STOP_NS)
+        writers = [*self._sink_threads, *self._recorder_threads]
+        self._join(writers, SINK_STOP_NS)
         for delivery in self._deliveries:
             delivery.close()
-        busy += self._join(self._sink_threads, CLOSE_NS)
+        busy += self._join(writers, CLOSE_NS)
         in_use = [part for thread in busy for part in self._workers.get(thread, ())]
         if self._sink_threads:  # they close their sinks themselves
             in_use += [sink for _, sink in self._plan.sinks]

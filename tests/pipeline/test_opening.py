@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -25,11 +26,12 @@ def make_run(
     stages: Sequence[tuple[str, Stage]] = (),
     sinks: Sequence[tuple[str, Sink]] = (),
     retry_start: bool = False,
+    timings: Path | None = None,
 ) -> Run:
     mode = Mode.LIVE if source.live else Mode.LOSSLESS
     plan = Graph.chain(source, None, stages or [("detect", PassDetector())], sinks).check(mode)
     backoff = Backoff(NS_PER_MS, 5 * NS_PER_MS)
-    return Run(plan, RunSettings("test", mode, cores=1, retry_start=retry_start, backoff=backoff))
+    return Run(plan, RunSettings("test", mode, cores=1, retry_start=retry_start, backoff=backoff, timings=timings))
 
 
 def framepace_threads() -> list[str]:
@@ -122,8 +124,9 @@ def test_a_stage_that_cannot_be_opened_ends_the_wait_for_a_source() -> None:
     assert framepace_threads() == []
 
 
-def test_a_stop_while_sinks_are_opened_closes_them() -> None:
-    """Whatever was opened is closed once, also when no thread was ever started for it."""
+@pytest.mark.parametrize("recorded", [False, True], ids=["alone", "recorded"])
+def test_a_stop_while_sinks_are_opened_closes_them(tmp_path: Path, *, recorded: bool) -> None:
+    """Whatever was opened is closed once, also when no thread was ever started for it but that of the recorder."""
     first, stage = RecordingSink(), PassDetector()
 
     class Stopping(RecordingSink):
@@ -134,7 +137,12 @@ def test_a_stop_while_sinks_are_opened_closes_them() -> None:
             run.stop()
 
     second = Stopping()
-    run = make_run(NumberSource(3), stages=[("detect", stage)], sinks=[("sink a", first), ("sink b", second)])
+    run = make_run(
+        NumberSource(3, clock=RealClock()),
+        stages=[("detect", stage)],
+        sinks=[("sink a", first), ("sink b", second)],
+        timings=tmp_path / "timings.jsonl" if recorded else None,
+    )
     run.start()
     report = run.finish()
     assert report.frames.captured == 0
