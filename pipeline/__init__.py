@@ -36,6 +36,7 @@ From the bottom up; every module imports only modules above it in this list:
     worker      what one thread of a run does
     delivery    answers to one sink
     feed        the capture loop, and the way back to a lost source
+    watching    shows stages every picture
     live        the engine of live runs
     lossless    the engine of lossless runs
     opening     opens the parts of a plan, and closes them

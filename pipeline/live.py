@@ -26,12 +26,13 @@ from pipeline.graph import Plan
 from pipeline.intake import Intake, Registered
 from pipeline.ledger import Ledger
 from pipeline.link import Link, Policy
-from pipeline.logs import Complaints, about
+from pipeline.logs import Complaints
 from pipeline.publisher import Publisher
 from pipeline.report import Queue
 from pipeline.stage import Decoded, Decoder, Stage
 from pipeline.statistics import StageStatistics, queue_report
 from pipeline.timings import Event, Timings, fanned
+from pipeline.watching import Watcher
 from pipeline.worker import Worker
 
 log = logging.getLogger("framepace.live")
@@ -39,24 +40,12 @@ log = logging.getLogger("framepace.live")
 _PACKETS = 64
 """Packets that a slow decoder may lag behind (about two seconds) before new ones are shed."""
 _MAILBOX = "newest picture"
-_WATCHED = 2
-"""Pictures that a watching stage may lag behind; the oldest is left out then."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Packet:
     ticket: int
     payload: object
-
-
-@dataclass(slots=True)
-class _Watcher:
-    """A stage that sees every picture."""
-
-    name: str
-    stage: Stage
-    link: Link[Envelope]
-    failed: bool = False
 
 
 class LiveEngine:
@@ -132,14 +121,7 @@ class LiveEngine:
             Link(f"{before} -> {after}", capacity=credit_limit, policy=Policy.BLOCK, clock=clock)
             for before, after in itertools.pairwise(names)
         ]
-        self._watchers = [
-            _Watcher(
-                name,
-                stage,
-                Link(f"pictures -> {name}", capacity=_WATCHED, policy=Policy.DROP_OLDEST, clock=clock),
-            )
-            for name, stage in plan.watching
-        ]
+        self._watchers = [Watcher(name, stage, clock) for name, stage in plan.watching]
         self.statistics = {name: StageStatistics() for name in (["decode"] if plan.decoder else []) + names}
         self._cold = len(plan.stages)
         self._cold_lock = threading.Lock()
@@ -172,9 +154,7 @@ class LiveEngine:
             workers.append(Worker("decode", functools.partial(self._decode, decoder), (decoder,)))
         for place, (name, stage) in enumerate(self._plan.stages):
             workers.append(Worker(name, functools.partial(self._work, place, name, stage), (stage,)))
-        for watcher in self._watchers:
-            work = functools.partial(self._watch, watcher)
-            workers.append(Worker(f"{watcher.name} watch", work, (watcher.stage,)))
+        workers += [Worker(f"{watcher.name} watch", watcher.run, (watcher.stage,)) for watcher in self._watchers]
         return workers
 
     def close(self) -> None:
@@ -298,8 +278,7 @@ class LiveEngine:
         envelope = Envelope(emerged.info, decoded.payload)
         self.gate.offer(envelope)
         for watcher in self._watchers:
-            if not watcher.failed and watcher.stage.would_watch(envelope.info):
-                watcher.link.wait_put(envelope)
+            watcher.offer(envelope)
 
     def _pictures_ended(self) -> None:
         for lost in self.intake.rest():
@@ -311,19 +290,6 @@ class LiveEngine:
         self.publisher.drain()
 
     # Stages
-
-    def _watch(self, watcher: _Watcher) -> None:
-        """Show a stage the pictures, on a thread of its own, until the end or the stop."""
-        try:
-            while True:
-                envelope, _ = watcher.link.wait_get()
-                watcher.stage.watch(envelope.payload, envelope.info)
-        except (LinkEnded, LinkClosed):
-            return
-        except Exception as error:  # what it would have learnt is missing, no more: the run goes on
-            watcher.failed = True
-            text = f"stage {watcher.name} is shown no more pictures: {type(error).__name__}: {error}"
-            log.warning(text, extra=about("watching_failed", stage=watcher.name))
 
     def _work(self, place: int, name: str, stage: Stage) -> None:
         """Do one stage's work, on its own thread, until the end or the stop."""
