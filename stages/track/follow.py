@@ -23,6 +23,8 @@ MOST_PX = 640
 walkers of 80 px score HOTA 5 points lower, with 768 px no higher (benchmarks/forecast.py)."""
 IDLE_NS = 2 * NS_PER_S
 """When nobody has asked for so long, pictures are of no use."""
+STEPS_MOST = 60
+"""Steps kept at the most, 2 MB each: two seconds at 30 fps, however long a forecast may be."""
 _NEVER_NS = -(1 << 62)
 _ACROSS = np.linspace(0.3, 0.7, 5)
 _DOWN = np.linspace(0.15, 0.75, 7)
@@ -54,7 +56,7 @@ class Follower:
     """Remembers how pictures moved; one thread tells it, any may ask.
 
     Args:
-        memory_ns: how long a step between two pictures is kept.
+        memory_ns: how long a step between two pictures is kept, if there are not too many.
     """
 
     def __init__(self, memory_ns: int) -> None:
@@ -82,7 +84,8 @@ class Follower:
         flow: Any = self._compare.calc(before.grey, seen.grey, None)  # type: ignore[call-overload]  # None: make one
         height, width = seen.grey.shape
         step = _Step(before.at_ns, at_ns, flow, (seen.size[0] / width, seen.size[1] / height))
-        self._steps = (*(kept for kept in self._steps if at_ns - kept.from_ns <= self._memory_ns), step)
+        kept = [kept for kept in self._steps[1 - STEPS_MOST :] if at_ns - kept.from_ns <= self._memory_ns]
+        self._steps = (*kept, step)
 
     def ways(self, boxes: BoxArray, from_ns: int, to_ns: int) -> tuple[NDArray[np.float64], int]:
         """Return by how much boxes were carried along, and up to which moment that is known.

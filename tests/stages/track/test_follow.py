@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stages.payloads import Picture
-from stages.track.follow import IDLE_NS, Follower
+from stages.track.follow import IDLE_NS, STEPS_MOST, Follower
 
 _MS = 1_000_000
 _SIZE = (320, 240)
@@ -120,3 +120,13 @@ def test_pictures_are_of_use_while_somebody_asks() -> None:
     follower.ask(500 * _MS)
     assert follower.is_asked(1_000 * _MS + IDLE_NS)
     assert not follower.is_asked(1_000 * _MS + IDLE_NS + 1)
+
+
+def test_memory_has_a_bound() -> None:
+    """However long a forecast may be: what is too long ago for it is not known any more, what is newer is."""
+    follower = Follower(10**12)
+    for number in range(STEPS_MOST + 2):
+        follower.see(picture(100, 60), number * 30 * _MS)
+    end_ns = (STEPS_MOST + 1) * 30 * _MS
+    assert follower.ways(box(100, 60), 0, end_ns)[1] == 0
+    assert follower.ways(box(100, 60), 30 * _MS, end_ns)[1] == end_ns
