@@ -308,12 +308,10 @@ class Publisher:
             self._ledger.settle(frame_id, Fate.UNDECODABLE)
             return
         status, reason, payload, payload_at_ns = self._judge(entry)
-        now_ns = self._clock.now_ns()
+        blame = self._blame(entry, reason, due_ns)
+        now_ns = self._clock.now_ns()  # as late as can be: what comes between it and the hand-over may make that late
         if now_ns > due_ns:
             self._ledger.settle(frame_id, Fate.MISSED)
-            self._note_blame(
-                frame_id, now_ns, self._blames.unanswered(frame_id, now_ns, latest_ns=self._latest_ns(entry))
-            )
             self._timings.note(Event.ANSWERED, now_ns, frame_id, Fate.MISSED)
             return
         health = self._health.observe(status, reason, now_ns)
@@ -328,7 +326,7 @@ class Publisher:
             size=entry.size or self._size,
             picture=entry.picture,
             payload_at_ns=payload_at_ns,
-            blame=self._blame(entry, now_ns) if reason in _OUT_OF_TIME else None,
+            blame=blame,
         )
         self._hand_over(answer)
         self._pulse.answered(now_ns)
@@ -341,16 +339,19 @@ class Publisher:
         if status is Status.FRESH:
             self.age_fresh.add(age_ns)
 
-    def _blame(self, entry: _Entry, now_ns: int) -> Blame | None:
-        """Say what made a frame miss that is answered without its result."""
-        frame_id = entry.info.frame_id
-        blame = self._blames.out_of_time(frame_id, now_ns, latest_ns=self._latest_ns(entry))
-        self._note_blame(frame_id, now_ns, blame)
-        return blame
-
-    def _note_blame(self, frame_id: int, now_ns: int, blame: Blame | None) -> None:
+    def _blame(self, entry: _Entry, reason: Reason | None, due_ns: int) -> Blame | None:
+        """Say what made a frame miss that is answered without its result, or cannot be answered any more."""
+        frame_id, now_ns = entry.info.frame_id, self._clock.now_ns()
+        if now_ns > due_ns:
+            find = self._blames.unanswered
+        elif reason in _OUT_OF_TIME:
+            find = self._blames.out_of_time
+        else:
+            return None
+        blame = find(frame_id, now_ns, latest_ns=self._latest_ns(entry))
         if blame is not None:
             self._timings.note(Event.BLAMED, now_ns, frame_id, f"{blame.stage} {blame.part}", blame.took_ns)
+        return blame
 
     def _judge(self, entry: _Entry) -> tuple[Status, Reason | None, object | None, int | None]:
         """Say what is true of a frame now, and of which moment if that is not its capture."""

@@ -201,7 +201,8 @@ def _judge(run: Run, report: Report, say: Callable[[str], None]) -> int:
     if not report.balanced:
         wrong.append("the books do not balance; this is a defect in framepace")
     if report.published_late:
-        wrong.append(f"{report.published_late} answers were published late; this is a defect in framepace")
+        late = f"{report.published_late} answers were published late"
+        wrong.append(f"{late}: the machine is too busy to let framepace finish giving them")
     wrong += [f"{name} failed: {sink.failed}" for name, sink in report.sinks.items() if sink.failed]
     for line in wrong:
         say(line)

@@ -7,12 +7,14 @@ import threading
 
 import pytest
 
+from pipeline.blame import Blames
 from pipeline.clock import NS_PER_MS
 from pipeline.errors import Outage
 from pipeline.frame import Answer, CaptureClock, Fate, FrameInfo, Health, Heartbeat, ProjectTo, Reason, Status
 from pipeline.ledger import Ledger
 from pipeline.publisher import Publisher
 from pipeline.testing import ManualClock, Snapshot, frame_info
+from pipeline.timings import Event, Timings
 
 LIMIT_NS = 100 * NS_PER_MS
 PERIOD_NS = 33 * NS_PER_MS
@@ -234,6 +236,31 @@ def test_an_answer_that_takes_too_long_to_hand_over_is_counted() -> None:
     bench.publisher._hand_over = lambda _: bench.clock.advance(LIMIT_NS + 1)
     bench.measured(info)
     assert bench.ledger.books().published_late == 1
+
+
+def test_finding_who_is_to_blame_makes_no_answer_late() -> None:
+    """It is found before the last look at the clock: the frame is missed when that takes too long."""
+    clock, ledger, answers, blames = ManualClock(), Ledger(), list[Answer](), Blames(("detect",))
+
+    class Slow(Timings):
+        """Keeps who takes note of a blame waiting."""
+
+        def note(self, event: Event, at_ns: int, frame_id: int = -1, text: str = "", value: int = 0) -> None:
+            if event is Event.BLAMED:
+                clock.advance(LIMIT_NS)
+
+    publisher = Publisher(
+        limit_ns=LIMIT_NS, clock=clock, ledger=ledger, hand_over=answers.append, timings=Slow(), blames=blames
+    )
+    publisher.warmed()
+    blames.note(Event.CAPTURED, 0, 0)
+    publisher.register(frame_info(0, captured_ns=0, limit_ns=LIMIT_NS), CaptureClock.ARRIVAL)
+    clock.advance(LIMIT_NS - NS_PER_MS)
+    publisher.publish_due()
+    assert answers == []
+    books = ledger.books()
+    assert (books.fates[Fate.MISSED], books.published_late, books.balanced) == (1, 0, True)
+    assert [blame.frames for blame in blames.top()] == [1]
 
 
 def test_a_frame_captured_when_the_run_is_over_is_not_counted() -> None:
