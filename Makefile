@@ -32,11 +32,13 @@ system-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends python3-venv libgl1 libglib2.0-0
 
-# What some tests want besides: a foreign RTSP server, and a browser for the page. Without them they are skipped.
+# What some tests want besides: a foreign RTSP server, a browser for the page, a websocket client on Node.js and the
+# checker of Prometheus. Without them they are skipped.
 test-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends python3 python3-gi gir1.2-gst-rtsp-server-1.0 \
-	    gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad chromium
+	    gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad chromium nodejs npm \
+	    prometheus
 
 # What benchmarks/peers wants for GStreamer as a peer, by the system's own Python.
 peer-packages:
