@@ -37,8 +37,8 @@ system-packages:
 test-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends python3 python3-gi gir1.2-gst-rtsp-server-1.0 \
-	    gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad chromium nodejs npm \
-	    prometheus
+	    gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad chromium prometheus
+	command -v npm >/dev/null || apt-get install --yes --no-install-recommends nodejs npm
 
 # What benchmarks/peers wants for GStreamer as a peer, by the system's own Python.
 peer-packages:
