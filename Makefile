@@ -32,12 +32,12 @@ system-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends python3-venv libgl1 libglib2.0-0
 
-# What some tests want besides: a foreign RTSP server, a browser for the page, a websocket client on Node.js and the
-# checker of Prometheus. Without them they are skipped.
+# What some tests want besides: a foreign RTSP server, a browser for the page, and Node.js for a foreign websocket client.
+# Without them they are skipped.
 test-packages:
 	apt-get update
 	apt-get install --yes --no-install-recommends python3 python3-gi gir1.2-gst-rtsp-server-1.0 \
-	    gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad chromium prometheus
+	    gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad chromium
 	command -v npm >/dev/null || apt-get install --yes --no-install-recommends nodejs npm
 
 # What benchmarks/peers wants for GStreamer as a peer, by the system's own Python.
