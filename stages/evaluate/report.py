@@ -128,28 +128,32 @@ def plot_frontier(rows: Sequence[tuple[str, Evaluation]], path: Path) -> None:
     from matplotlib import pyplot
 
     name = "AP" if rows[0][1].offline.hota is None else "HOTA"
-    drawing, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    drawing, axes = pyplot.subplots(figsize=(8, 4.2), layout="constrained")
     for model, evaluation in rows:
-        ages = [run.age_ms["p50"] for run in evaluation.runs]
-        at = statistics.fmean(ages)
+        at = _age_ms(evaluation)
         scores = [
             100 * figure(evaluation.offline),
             100 * statistics.fmean(figure(run.held) for run in evaluation.runs),
             100 * statistics.fmean(figure(run.moved) for run in evaluation.runs),
         ]
-        (line,) = axes.plot([at, at], [min(scores), max(scores)], linewidth=1, alpha=0.5)
+        (line,) = axes.plot([at, at], [min(scores), max(scores)], linewidth=3, alpha=0.5, label=Path(model).name)
         for score, marker in zip(scores, ("_", "o", "^"), strict=True):
-            axes.plot(at, score, marker, color=line.get_color(), markersize=9)
-        axes.annotate(model, (at, scores[2]), textcoords="offset points", xytext=(8, 0), fontsize=9)
+            axes.plot(at, score, marker, color=line.get_color(), markersize=9, alpha=0.8)
     for marker, meaning in (("_", "offline"), ("o", "held"), ("^", "moved to the moment of use")):
         axes.plot([], [], marker, color="grey", label=meaning)
-    axes.set(xlabel="age of what is held, ms (median)", ylabel=f"{name}, %", title="What a reader holds at each moment")
-    axes.set_xlim(left=0)
+    axes.set(xlabel="age of answers, ms (median)", ylabel=f"{name}, %", title="What a reader holds at each moment")
+    axes.set_xlim(0, 1.1 * max(_age_ms(evaluation) for _, evaluation in rows))
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, alpha=0.3)
-    axes.legend()
+    drawing.legend(loc="outside right center", frameon=False)
     drawing.savefig(path, dpi=150)
     pyplot.close(drawing)
+
+
+def _age_ms(evaluation: Evaluation) -> float:
+    """Return how old answers were when they were given, the median of each run; 0 where there were none."""
+    ages = [run.report.age_ms.all for run in evaluation.runs]
+    return statistics.fmean(age.p50 for age in ages if age is not None) if any(ages) else 0.0
 
 
 def _table(*columns: str) -> Table:
