@@ -269,7 +269,8 @@ class Sink(Part):
 class Forecaster(Protocol):
     """What the last stage returns, so that the publisher can answer frames that were not measured.
 
-    Immutable; both members are pure.
+    Immutable, and asked from any thread. What `forecast` says of a time after the measurement may get better as more
+    becomes known of it (a watching stage); it never takes back the measurement.
     """
 
     @property

@@ -20,7 +20,8 @@ from stages.payloads import ByteArray, FloatArray, Picture
 
 MOST_PX = 640
 """Longer side of the pictures that are compared; the flow is found at a quarter of that. With 384 px the forecasts of
-walkers of 80 px score HOTA 5 points lower, with 768 px no higher (benchmarks/forecast.py)."""
+walkers of 80 px score AP50 3 points lower, with 768 px 1 point higher for 1.4 times the work (benchmarks/forecast.py
+with other values here)."""
 IDLE_NS = 2 * NS_PER_S
 """When nobody has asked for so long, pictures are of no use."""
 STEPS_MOST = 60
