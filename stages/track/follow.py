@@ -19,13 +19,15 @@ from stages.boxes import BoxArray
 from stages.payloads import ByteArray, FloatArray, Picture
 
 MOST_PX = 640
-"""Longer side of the pictures that are compared; the flow is found at a quarter of that. With 384 px the forecasts of
-walkers of 80 px score AP50 3 points lower, with 768 px 1 point higher for 1.4 times the work (benchmarks/forecast.py
-with other values here)."""
+"""Longer side of the pictures that are compared. With 384 px the forecasts of walkers of 80 px score AP50 3 points
+lower, with 768 px 1 point higher for 1.4 times the work (benchmarks/forecast.py with other values here)."""
+FOUND_AT = 4
+"""The flow is found for blocks of so many pixels by as many (the preset's finest scale) and kept like that: what DIS
+returns for each pixel is between them."""
 IDLE_NS = 2 * NS_PER_S
 """When nobody has asked for so long, pictures are of no use."""
 STEPS_MOST = 60
-"""Steps kept at the most, 2 MB each: two seconds at 30 fps, however long a forecast may be."""
+"""Steps kept at the most, 0.15 MB each: two seconds at 30 fps, however long a forecast may be."""
 _NEVER_NS = -(1 << 62)
 _ACROSS = np.linspace(0.3, 0.7, 5)
 _DOWN = np.linspace(0.15, 0.75, 7)
@@ -48,9 +50,9 @@ class _Step:
     from_ns: int
     to_ns: int
     flow: FloatArray
-    """(H, W, 2) where each pixel of the small picture went, x and y, pixels of the small picture."""
-    scale: tuple[float, float]
-    """Source-picture pixels for one of the small picture, x and y."""
+    """(H, W, 2) where each block of the picture went, x and y, source-picture pixels."""
+    block: tuple[float, float]
+    """Width and height of a block, source-picture pixels."""
 
 
 class Follower:
@@ -83,8 +85,7 @@ class Follower:
             self._steps = ()
             return
         flow: Any = self._compare.calc(before.grey, seen.grey, None)  # type: ignore[call-overload]  # None: make one
-        height, width = seen.grey.shape
-        step = _Step(before.at_ns, at_ns, flow, (seen.size[0] / width, seen.size[1] / height))
+        step = _step(before.at_ns, seen, flow)
         kept = [kept for kept in self._steps[1 - STEPS_MOST :] if at_ns - kept.from_ns <= self._memory_ns]
         self._steps = (*kept, step)
 
@@ -114,13 +115,22 @@ def _small(picture: Picture) -> ByteArray:
     return picture.grey(max(1, round(width * share)), max(1, round(height * share)))
 
 
+def _step(from_ns: int, seen: _Seen, flow: FloatArray) -> _Step:
+    """Return what is kept of the flow to a picture, (H, W, 2) in pixels of the small one: a sixteenth of it."""
+    height, width = seen.grey.shape
+    rows, columns = max(1, round(height / FOUND_AT)), max(1, round(width / FOUND_AT))
+    blocks = cv2.resize(flow, (columns, rows), interpolation=cv2.INTER_AREA).reshape(rows, columns, 2)
+    scale = np.array([seen.size[0] / width, seen.size[1] / height], np.float32)
+    return _Step(from_ns, seen.at_ns, blocks * scale, (seen.size[0] / columns, seen.size[1] / rows))
+
+
 def _carried(boxes: BoxArray, step: _Step) -> NDArray[np.float64]:
     """Return (N, 2) by how much each box went with what is seen in it."""
     if not len(boxes):
         return np.zeros((0, 2))
     sides = boxes[:, None, 2:] - boxes[:, None, :2]
-    points = (boxes[:, None, :2] + sides * _POINTS) / step.scale
+    points = (boxes[:, None, :2] + sides * _POINTS) / step.block
     height, width = step.flow.shape[:2]
     columns = np.clip(points[..., 0].astype(np.intp), 0, width - 1)
     rows = np.clip(points[..., 1].astype(np.intp), 0, height - 1)
-    return np.asarray(np.median(step.flow[rows, columns], axis=1) * step.scale, dtype=np.float64)
+    return np.asarray(np.median(step.flow[rows, columns], axis=1), dtype=np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
@@ -130,3 +131,18 @@ def test_memory_has_a_bound() -> None:
     end_ns = (STEPS_MOST + 1) * 30 * _MS
     assert follower.ways(box(100, 60), 0, end_ns)[1] == 0
     assert follower.ways(box(100, 60), 30 * _MS, end_ns)[1] == end_ns
+
+
+def test_memory_of_a_large_picture() -> None:
+    """What is kept of a step between two pictures is small, however large they are."""
+    follower = Follower(10**12)
+    tracemalloc.start()
+    try:
+        for number in range(12):
+            follower.see(Picture(array=np.zeros((1080, 1920, 3), np.uint8)), number * 30 * _MS)
+            if number == 1:
+                before, _ = tracemalloc.get_traced_memory()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / 10 < 200_000
