@@ -55,7 +55,7 @@ def make_engine(
     *,
     clock: Clock,
     ledger: Ledger,
-    hand_over: Callable[[Answer], None],
+    hand_over: Callable[[Answer], int | None],
     hand_beat: Callable[[Heartbeat], None],
     timings: Timings,
 ) -> LiveEngine | LosslessEngine:

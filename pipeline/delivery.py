@@ -40,7 +40,7 @@ class Delivery:
             capacity=self._capacity,
             policy=Policy.DROP_OLDEST if mode is Mode.LIVE else Policy.BLOCK,
             clock=clock,
-            on_drop=self._dropped,
+            on_drop=self.skip,
         )
         self._last_frame = -1
         self._skipped_lock = threading.Lock()  # guards _skipped: answers are dropped at both ends of the queue
@@ -54,15 +54,25 @@ class Delivery:
         """Why the sink stopped early; None if it did not."""
         return self._failure
 
-    def offer(self, answer: Answer | Heartbeat) -> None:
-        """Hand an answer or a heartbeat over; on the publisher's thread.
+    def offer(self, answer: Answer | Heartbeat) -> int | None:
+        """Hand an answer or a heartbeat over, an answer only until its deadline; on the publisher's thread.
 
         A queue that was shut, because its sink would not go on while the run was being stopped, counts a skip.
+
+        Returns:
+            When it was done; None: it would have been too late. What that means for the frame is the caller's to say.
         """
+        due_ns = answer.info.due_ns if isinstance(answer, Answer) else None
         try:
-            self.link.wait_put(answer)
+            return self.link.wait_put(answer, by_ns=due_ns)
         except LinkClosed:
-            self._dropped(answer)
+            self.skip(answer)
+            return self._clock.now_ns() if due_ns is None else min(due_ns, self._clock.now_ns())
+
+    def skip(self, answer: Answer | Heartbeat) -> None:
+        """Count an answer that the sink will never get; heartbeats are no answers."""
+        with self._skipped_lock:
+            self._skipped += isinstance(answer, Answer)
 
     def give_way(self) -> None:
         """Let nobody wait for this sink any more: a full queue takes nothing from now on."""
@@ -72,7 +82,7 @@ class Delivery:
     def close(self) -> None:
         """Shut the queue; what the sink did not get to counts as skipped."""
         for left in self.link.close():
-            self._dropped(left)
+            self.skip(left)
 
     def run(self) -> None:
         """Write until the link ends or is closed, then close the sink. Runs on the sink's thread."""
@@ -83,7 +93,7 @@ class Delivery:
                 if self._failure is None:
                     self._write(answer)
                 else:
-                    self._dropped(answer)
+                    self.skip(answer)
         except (LinkEnded, LinkClosed):
             pass
         finally:
@@ -114,16 +124,11 @@ class Delivery:
             self.sink.write(answer, gap=frame_id - self._last_frame - 1)
             self._timings.note(Event.WRITTEN, start_ns, frame_id, self.name, self._clock.now_ns() - start_ns)
         except BaseException as error:  # a sink may fail in any way, sys.exit too, and must not take others along
-            self._dropped(answer)
+            self.skip(answer)
             self._fail(error)
             return
         self._last_frame = frame_id
         self._written += 1
-
-    def _dropped(self, answer: Answer | Heartbeat) -> None:
-        """Count an answer that the sink will never get; heartbeats are no answers."""
-        with self._skipped_lock:
-            self._skipped += isinstance(answer, Answer)
 
     def _fail(self, error: BaseException) -> None:
         text = str(error)

@@ -25,7 +25,7 @@ class Books:
     open_frames: int
     """Captured and not settled yet."""
     published_late: int
-    """Answers whose hand-over began in time, and ended after their deadline; anything but 0 breaks the promise."""
+    """Answers that a sink was given after their deadline; anything but 0 breaks the promise."""
 
     @property
     def balanced(self) -> bool:

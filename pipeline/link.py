@@ -71,8 +71,15 @@ class Link(Generic[T]):
         self._peak = 0
         self._dropped = 0
 
-    def wait_put(self, item: T) -> None:
+    def wait_put(self, item: T, *, by_ns: int | None = None) -> int | None:
         """Put an item; a full link waits, or drops by its policy.
+
+        Args:
+            by_ns: after this moment it is not put any more, nor is anything dropped for it. The look at the clock and
+                the putting are next to each other, whatever the caller had to wait for.
+
+        Returns:
+            When it was done; None: it would have been too late.
 
         Raises:
             LinkClosed: the link was closed, or already ended.
@@ -81,19 +88,23 @@ class Link(Generic[T]):
         has_dropped = False
         with self._not_empty:
             self._refuse_if_over()
+            if self._policy is Policy.BLOCK:
+                self._wait_for_room()
+            now_ns = self._clock.now_ns()
+            if by_ns is not None and now_ns > by_ns:
+                return None
             if len(self._items) >= self._capacity:
-                if self._policy is Policy.BLOCK:
-                    self._wait_for_room()
-                else:
-                    has_dropped = True
-                    self._dropped += 1
-                    dropped = item if self._policy is Policy.DROP_NEWEST else self._items.popleft()[1]
+                has_dropped = True
+                self._dropped += 1
+                dropped = item if self._policy is Policy.DROP_NEWEST else self._items.popleft()[1]
             if not (has_dropped and self._policy is Policy.DROP_NEWEST):
-                self._items.append((self._clock.now_ns(), item))
+                self._items.append((now_ns, item))
+                now_ns = self._clock.now_ns()
                 self._peak = max(self._peak, len(self._items))
                 self._not_empty.notify()
         if has_dropped and self._on_drop is not None:
             self._on_drop(dropped)  # type: ignore[arg-type]  # has_dropped says that it is a T
+        return now_ns
 
     def wait_get(self) -> tuple[T, int]:
         """Take the oldest item, waiting for one if need be.

@@ -74,7 +74,7 @@ class LiveEngine:
         heartbeat_ns: int,
         clock: Clock,
         ledger: Ledger,
-        hand_over: Callable[[Answer], None],
+        hand_over: Callable[[Answer], int | None],
         hand_beat: Callable[[Heartbeat], None],
         timings: Timings | None = None,
         project_to: ProjectTo = ProjectTo.CAPTURE,

@@ -79,7 +79,7 @@ class LosslessEngine:
         keep_pictures: bool,
         clock: Clock,
         ledger: Ledger,
-        hand_over: Callable[[Answer], None],
+        hand_over: Callable[[Answer], int | None],
         timings: Timings | None = None,
     ) -> None:
         self._plan = plan

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pipeline.blame import Blames
 from pipeline.clock import NS_PER_S, Clock
 from pipeline.errors import Outage
-from pipeline.forecast import Still, forecast_at
+from pipeline.forecast import Still
 from pipeline.frame import Answer, Blame, CaptureClock, Fate, FrameInfo, Heartbeat, ProjectTo, Reason, Status
 from pipeline.health import HealthMonitor
 from pipeline.heartbeat import Pulse
 from pipeline.histogram import Histogram
+from pipeline.judge import Judge
 from pipeline.ledger import Ledger
 from pipeline.logs import Complaints
 from pipeline.margin import WakeMargin, most_of
@@ -29,8 +30,6 @@ from pipeline.timings import Event, Timings
 
 log = logging.getLogger("framepace.publisher")
 
-_SNAPSHOTS_KEPT = 4
-"""Two frames may be between admission and detection; a forecast must never use a measurement of the future."""
 _IDLE_NS = NS_PER_S
 _OUT_OF_TIME = (Reason.LATE, Reason.WOULD_MISS)
 
@@ -66,7 +65,8 @@ class Publisher:
         limit_ns: the deadline after capture, at first.
         clock: tells when a deadline is near.
         ledger: gets every fate.
-        hand_over: gives an answer to the sinks without ever waiting; called in order, one at a time.
+        hand_over: gives an answer to the sinks without ever waiting; called in order, one at a time. Returns when the
+            last sink that got it had it; None: its deadline came before any had it, and now none has.
         heartbeat_ns: how often to say that there is no frame to answer.
         hand_beat: gives a heartbeat to the sinks, as `hand_over` does; None: nobody wants any.
         stream_id: name of the stream.
@@ -81,7 +81,7 @@ class Publisher:
         limit_ns: int,
         clock: Clock,
         ledger: Ledger,
-        hand_over: Callable[[Answer], None],
+        hand_over: Callable[[Answer], int | None],
         heartbeat_ns: int = NS_PER_S // 2,
         hand_beat: Callable[[Heartbeat], None] | None = None,
         stream_id: str = "",
@@ -92,7 +92,6 @@ class Publisher:
         self._clock = clock
         self._stream_id = stream_id
         self._hand_beat = hand_beat
-        self._project_to = project_to
         self._timings = timings or Timings()
         self._blames = blames or Blames(())
         self._pulse = Pulse(heartbeat_ns, clock.now_ns())
@@ -101,13 +100,10 @@ class Publisher:
         self._changed = threading.Condition()  # its lock guards all fields
         self._line: deque[_Entry] = deque()
         self._by_id: dict[int, _Entry] = {}
-        self._snapshots: deque[tuple[int, Forecaster]] = deque(maxlen=_SNAPSHOTS_KEPT)  # with their frame ids
         self._margin = WakeMargin(limit_ns)
         self._health = HealthMonitor()
-        self._complaints = Complaints(log, clock)
+        self._judge = Judge(clock, Complaints(log, clock), project_to)
         self._size: tuple[int, int] | None = None
-        self._warming = True
-        self._paused = False
         self._measuring = False  # set by the first result
         self._draining = False
         self._stopped = False
@@ -148,7 +144,7 @@ class Publisher:
     def warmed(self) -> None:
         """Say that the model is ready."""
         with self._changed:
-            self._warming = False
+            self._judge.warming = False
 
     def admitted(self, frame_id: int) -> None:
         """Say that a frame is on its way to be measured."""
@@ -162,7 +158,7 @@ class Publisher:
         with self._changed:
             self._measuring = True
             if isinstance(result, Forecaster):
-                self._snapshots.append((info.frame_id, result))
+                self._judge.remember(info.frame_id, result)
                 self._settle_entry(info.frame_id, result=result)
             else:
                 self._settle_entry(info.frame_id, result=Still(info.captured_ns, result))
@@ -189,12 +185,12 @@ class Publisher:
     def pause(self) -> None:
         """Say that nothing is admitted, on purpose, until resume()."""
         with self._changed:
-            self._paused = True
+            self._judge.paused = True
 
     def resume(self) -> None:
         """Say that frames are admitted again."""
         with self._changed:
-            self._paused = False
+            self._judge.paused = False
 
     def change_limit(self, limit_ns: int) -> None:
         """Say which limit frames have that are captured from now on; each frame brings its own deadline along."""
@@ -307,37 +303,46 @@ class Publisher:
         if entry.undecodable:
             self._ledger.settle(frame_id, Fate.UNDECODABLE)
             return
-        status, reason, payload, payload_at_ns = self._judge(entry)
+        verdict = self._judge.verdict(entry.info, result=entry.result, reason=entry.reason, admitted=entry.admitted)
+        status, reason = verdict.status, verdict.reason
         blame = self._blame(entry, reason, due_ns)
-        now_ns = self._clock.now_ns()  # as late as can be: what comes between it and the hand-over may make that late
+        now_ns = self._clock.now_ns()
         if now_ns > due_ns:
-            self._ledger.settle(frame_id, Fate.MISSED)
-            self._timings.note(Event.ANSWERED, now_ns, frame_id, Fate.MISSED)
+            self._missed(frame_id, now_ns)
             return
         health = self._health.observe(status, reason, now_ns)
         answer = Answer(
             info=entry.info,
             status=status,
             reason=reason,
-            payload=payload,
+            payload=verdict.payload,
             clock=entry.clock,
             published_ns=now_ns,
             health=health,
             size=entry.size or self._size,
             picture=entry.picture,
-            payload_at_ns=payload_at_ns,
+            payload_at_ns=verdict.payload_at_ns,
             blame=blame,
         )
-        self._hand_over(answer)
+        given_ns = self._hand_over(answer)
+        took_ns = self._clock.now_ns() - now_ns
+        if given_ns is None:  # the operating system let others run since the look at the clock
+            if blame is None:
+                self._blame(entry, reason, due_ns)
+            self._missed(frame_id, now_ns, took_ns)
+            return
         self._pulse.answered(now_ns)
-        done_ns = self._clock.now_ns()
-        self._ledger.settle(frame_id, Fate(status), reason, late=done_ns > due_ns)
+        self._ledger.settle(frame_id, Fate(status), reason, late=given_ns > due_ns)
         text = status if reason is None else f"{status}:{reason}"
-        self._timings.note(Event.ANSWERED, now_ns, frame_id, text, done_ns - now_ns)
+        self._timings.note(Event.ANSWERED, now_ns, frame_id, text, took_ns)
         age_ns = now_ns - entry.info.captured_ns
         self.age_all.add(age_ns)
         if status is Status.FRESH:
             self.age_fresh.add(age_ns)
+
+    def _missed(self, frame_id: int, now_ns: int, took_ns: int = 0) -> None:
+        self._ledger.settle(frame_id, Fate.MISSED)
+        self._timings.note(Event.ANSWERED, now_ns, frame_id, Fate.MISSED, took_ns)
 
     def _blame(self, entry: _Entry, reason: Reason | None, due_ns: int) -> Blame | None:
         """Say what made a frame miss that is answered without its result, or cannot be answered any more."""
@@ -352,37 +357,6 @@ class Publisher:
         if blame is not None:
             self._timings.note(Event.BLAMED, now_ns, frame_id, f"{blame.stage} {blame.part}", blame.took_ns)
         return blame
-
-    def _judge(self, entry: _Entry) -> tuple[Status, Reason | None, object | None, int | None]:
-        """Say what is true of a frame now, and of which moment if that is not its capture."""
-        frame_id, at_ns = entry.info.frame_id, entry.info.captured_ns
-        reason = entry.reason or self._unresolved(entry)
-        if entry.result is not None:
-            payload, payload_at_ns = self._project(entry.result, at_ns)
-            if payload is not None:
-                return Status.FRESH, None, payload, payload_at_ns
-            reason = Reason.FAILED  # a result that has nothing to say of its own frame
-        for measured_id, snapshot in reversed(self._snapshots):
-            # Capture times may be equal, or go back: neither a later frame nor a later time may be looked at.
-            if measured_id < frame_id and snapshot.measured_ns <= at_ns:
-                payload, payload_at_ns = self._project(snapshot, at_ns)
-                return (Status.BLIND if payload is None else Status.FORECAST), reason, payload, payload_at_ns
-        return Status.BLIND, reason, None, None
-
-    def _unresolved(self, entry: _Entry) -> Reason:
-        """Say why there is no result of a frame, nor anybody who refused it."""
-        if self._warming:
-            return Reason.WARMING
-        return Reason.PAUSED if self._paused and not entry.admitted else Reason.LATE
-
-    def _project(self, snapshot: Forecaster, captured_ns: int) -> tuple[object | None, int | None]:
-        """Return what a snapshot says of now, if that is wanted and possible, else of the capture of a frame."""
-        if self._project_to is ProjectTo.PUBLISH:
-            now_ns = self._clock.now_ns()
-            payload = forecast_at(snapshot, now_ns, self._complaints)
-            if payload is not None:
-                return payload, now_ns
-        return forecast_at(snapshot, captured_ns, self._complaints), None
 
     def _settle_entry(self, frame_id: int, *, reason: Reason | None = None, result: Forecaster | None = None) -> None:
         entry = self._by_id.get(frame_id)

@@ -276,12 +276,22 @@ class Run:
         if not self._stopping.is_set:
             self._engine.source_ended()
 
-    def _hand_over(self, answer: Answer) -> None:
-        self._reporter.answered()
+    def _hand_over(self, answer: Answer) -> int | None:
+        """Give an answer to all sinks; return when the last one had it, None when it was too late for all of them.
+
+        A sink for which it was too late, while another one has it, has skipped it.
+        """
         if self._on_answer is not None:
             self._on_answer(answer)
-        for delivery in self._deliveries:
-            delivery.offer(answer)  # live: drops the oldest instead of waiting
+        offered = [delivery.offer(answer) for delivery in self._deliveries]  # live: drops the oldest instead of waiting
+        given = [given_ns for given_ns in offered if given_ns is not None]
+        if offered and not given:
+            return None
+        for delivery, given_ns in zip(self._deliveries, offered, strict=True):
+            if given_ns is None:
+                delivery.skip(answer)
+        self._reporter.answered()
+        return max(given, default=self._clock.now_ns())
 
     def _hand_beat(self, heartbeat: Heartbeat) -> None:
         for delivery in self._deliveries:

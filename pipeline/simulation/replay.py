@@ -79,10 +79,11 @@ class _Replay(World):
             self.publisher.resume()
             self.head.resume()
 
-    def hand_over(self, answer: Answer) -> None:
-        """Take as long as it took."""
-        frame = self._recording.frames.get(answer.info.frame_id)
+    def hand_over(self, answer: Answer) -> int | None:
+        """Take as long as it took, and fail if it failed."""
+        frame, begun_ns = self._recording.frames.get(answer.info.frame_id), self.clock.current_ns
         self.clock.current_ns += 0 if frame is None else frame.hand_over_ns
+        return None if frame is not None and frame.answer == Fate.MISSED and frame.hand_over_ns else begun_ns
 
     def wake_lateness_ns(self, alarm_ns: int) -> int:
         place = bisect_left(self._wakes_ns, alarm_ns)

@@ -178,8 +178,9 @@ class World:
 
     # What a replay does in its own way
 
-    def hand_over(self, answer: Answer) -> None:
-        """Take an answer."""
+    def hand_over(self, answer: Answer) -> int | None:
+        """Take an answer; return when that was, None when it was not in time any more."""
+        return self.clock.current_ns
 
     def wake_lateness_ns(self, alarm_ns: int) -> int:
         """Return how long after an alarm the publisher's thread runs."""
@@ -307,10 +308,10 @@ class World:
 
     # The publisher's thread
 
-    def _handed_over(self, answer: Answer) -> None:
+    def _handed_over(self, answer: Answer) -> int | None:
         if isinstance(answer.payload, int) and answer.published_ns is not None:
             self._age_basis.add(answer.published_ns - answer.payload)
-        self.hand_over(answer)
+        return self.hand_over(answer)
 
     def _set_alarm(self) -> None:
         """Wake the publisher's thread for the head of the line, if that is earlier than it meant to wake up."""

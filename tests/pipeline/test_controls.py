@@ -67,7 +67,7 @@ class Bench:
             RunSettings("test", mode, cores=1),
             clock=self.clock,
             ledger=Ledger(),
-            hand_over=lambda answer: None,
+            hand_over=lambda answer: self.clock.now_ns(),
             hand_beat=lambda heartbeat: None,
             timings=None,
         )

@@ -13,8 +13,9 @@ from pipeline.stage import Sink
 from pipeline.testing import ManualClock, RecordingSink, frame_info
 
 
-def answer(frame_id: int) -> Answer:
-    return Answer(frame_info(frame_id), Status.FRESH, None, None, CaptureClock.FILE, None, None, None, None)
+def answer(frame_id: int, *, due_ns: int | None = None) -> Answer:
+    info = frame_info(frame_id, captured_ns=0, limit_ns=due_ns)
+    return Answer(info, Status.FRESH, None, None, CaptureClock.FILE, None, None, None, None)
 
 
 def delivered(sink: Sink, frame_ids: list[int], *, mode: Mode = Mode.LOSSLESS) -> Delivery:
@@ -94,6 +95,31 @@ def test_what_was_queued_when_the_queue_was_shut_is_skipped() -> None:
     delivery.close()
     delivery.offer(answer(2))
     assert delivery.report().skipped == 3
+
+
+def test_an_answer_is_taken_until_its_deadline() -> None:
+    """Whoever offers it may have been kept from it since they looked at the clock. Heartbeats have no deadline."""
+    clock, sink = ManualClock(), RecordingSink()
+    delivery = Delivery("sink", sink, mode=Mode.LIVE, clock=clock)
+    clock.advance(100)
+    assert delivery.offer(answer(0, due_ns=100)) == 100
+    clock.advance(1)
+    assert delivery.offer(answer(1, due_ns=100)) is None
+    assert delivery.offer(Heartbeat("test", Outage.SILENT, 0, 0, Health.BLIND)) == 101
+    delivery.link.end()
+    delivery.run()
+    assert [one.info.frame_id for one in sink.answers] == [0]
+    assert delivery.report().skipped == 0  # that is for the caller to say
+
+
+def test_a_queue_that_is_shut_makes_nothing_late() -> None:
+    """What is offered to it is skipped, whenever that is."""
+    clock = ManualClock()
+    delivery = Delivery("sink", RecordingSink(), mode=Mode.LIVE, clock=clock)
+    delivery.close()
+    clock.advance(101)
+    assert delivery.offer(answer(0, due_ns=100)) == 100
+    assert delivery.report().skipped == 1
 
 
 @pytest.mark.parametrize("mode", [Mode.LIVE, Mode.LOSSLESS])

@@ -104,6 +104,22 @@ def test_an_empty_link_waits_for_an_item() -> None:
     assert link.wait_get() == ("b", 7)
 
 
+@pytest.mark.parametrize("policy", list(Policy), ids=str)
+def test_what_comes_too_late_is_not_put(policy: Policy) -> None:
+    """Up to the moment that was said it is, and it is told when; after it nothing is dropped for it either."""
+    clock = ManualClock()
+    told: list[int] = []
+    link: Link[int] = Link("test", capacity=2, policy=policy, clock=clock, on_drop=told.append)
+    clock.advance(10)
+    assert link.wait_put(1, by_ns=10) == 10
+    assert link.wait_put(2) == 10
+    if policy is Policy.BLOCK:
+        link.get_nowait()
+    clock.advance(1)
+    assert link.wait_put(3, by_ns=10) is None
+    assert (len(link), told, link.statistics().dropped) == (1 if policy is Policy.BLOCK else 2, [], 0)
+
+
 @pytest.mark.parametrize("finish", ["end", "close"])
 def test_waiters_wake_when_it_is_over(finish: str) -> None:
     """Whoever waits for an item or for room is told, by which side it was ended."""

@@ -33,10 +33,15 @@ class Bench:
             keep_pictures=False,
             clock=self.clock,
             ledger=self.ledger,
-            hand_over=self.answers.append,
+            hand_over=self.take,
             heartbeat_ns=500 * NS_PER_MS,
             hand_beat=self.beats.append,
         )
+
+    def take(self, answer: Answer) -> int:
+        """As the sinks do."""
+        self.answers.append(answer)
+        return self.clock.now_ns()
 
     def capture(self, pts: int, dts: int | None = None) -> None:
         """Take one packet, with stamps in periods."""

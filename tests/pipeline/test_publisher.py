@@ -26,7 +26,7 @@ GUARD_S = 30.0
 class Bench:
     """A publisher, and what it published."""
 
-    def __init__(self, *, project_to: ProjectTo = ProjectTo.CAPTURE) -> None:
+    def __init__(self, *, project_to: ProjectTo = ProjectTo.CAPTURE, blames: Blames | None = None) -> None:
         self.clock = ManualClock()
         self.ledger = Ledger()
         self.answers: list[Answer] = []
@@ -35,12 +35,18 @@ class Bench:
             limit_ns=LIMIT_NS,
             clock=self.clock,
             ledger=self.ledger,
-            hand_over=self.answers.append,
+            hand_over=self.take,
             heartbeat_ns=HEARTBEAT_NS,
             hand_beat=self.beats.append,
             project_to=project_to,
+            blames=blames,
         )
         self.publisher.warmed()
+
+    def take(self, answer: Answer) -> int:
+        """As the sinks do."""
+        self.answers.append(answer)
+        return self.clock.now_ns()
 
     def capture(self, frame_id: int) -> FrameInfo:
         """Turn the clock to the frame's capture time, and register it."""
@@ -228,19 +234,42 @@ def test_nothing_is_published_late() -> None:
     assert books.balanced
 
 
-def test_an_answer_that_takes_too_long_to_hand_over_is_counted() -> None:
-    """published_late is measured after the hand-over, not assumed."""
+@pytest.mark.parametrize(("after_ns", "late"), [(0, 0), (1, 1)])
+def test_an_answer_that_came_late_is_counted(after_ns: int, late: int) -> None:
+    """published_late goes by when the last sink had it."""
     bench = Bench()
     info = bench.capture(0)
-    assert info.due_ns is not None
-    bench.publisher._hand_over = lambda _: bench.clock.advance(LIMIT_NS + 1)
+    bench.publisher._hand_over = lambda _: LIMIT_NS + after_ns
     bench.measured(info)
-    assert bench.ledger.books().published_late == 1
+    assert bench.ledger.books().published_late == late
+    assert bench.ledger.books().fates[Fate.FRESH] == 1
+
+
+def test_an_answer_that_nobody_had_in_time_is_missed() -> None:
+    """The sinks look at the clock, too: what they refuse was not published, whatever it would have said."""
+    blames = Blames(("detect",))
+    bench = Bench(blames=blames)
+
+    def stalled(answer: Answer) -> None:
+        bench.clock.advance(LIMIT_NS)
+
+    blames.note(Event.CAPTURED, 0, 0)
+    info = bench.capture(0)
+    bench.turn_to(NS_PER_MS)
+    bench.publisher._hand_over = stalled
+    bench.measured(info)
+    bench.publisher._hand_over = bench.take
+    bench.measured(bench.capture(1))
+    assert bench.said == [(1, Status.FRESH, None)]
+    books = bench.ledger.books()
+    assert (books.fates[Fate.MISSED], books.fates[Fate.FRESH], books.published_late) == (1, 1, 0)
+    assert [blame.frames for blame in blames.top()] == [1]
+    assert [ages.count for ages in bench.publisher.ages()] == [1, 1]
 
 
 def test_finding_who_is_to_blame_makes_no_answer_late() -> None:
     """It is found before the last look at the clock: the frame is missed when that takes too long."""
-    clock, ledger, answers, blames = ManualClock(), Ledger(), list[Answer](), Blames(("detect",))
+    clock, ledger, blames = ManualClock(), Ledger(), Blames(("detect",))
 
     class Slow(Timings):
         """Keeps who takes note of a blame waiting."""
@@ -249,15 +278,17 @@ def test_finding_who_is_to_blame_makes_no_answer_late() -> None:
             if event is Event.BLAMED:
                 clock.advance(LIMIT_NS)
 
+    def nothing_comes(answer: Answer) -> int:
+        raise AssertionError(answer)
+
     publisher = Publisher(
-        limit_ns=LIMIT_NS, clock=clock, ledger=ledger, hand_over=answers.append, timings=Slow(), blames=blames
+        limit_ns=LIMIT_NS, clock=clock, ledger=ledger, hand_over=nothing_comes, timings=Slow(), blames=blames
     )
     publisher.warmed()
     blames.note(Event.CAPTURED, 0, 0)
     publisher.register(frame_info(0, captured_ns=0, limit_ns=LIMIT_NS), CaptureClock.ARRIVAL)
     clock.advance(LIMIT_NS - NS_PER_MS)
     publisher.publish_due()
-    assert answers == []
     books = ledger.books()
     assert (books.fates[Fate.MISSED], books.published_late, books.balanced) == (1, 0, True)
     assert [blame.frames for blame in blames.top()] == [1]
@@ -293,7 +324,7 @@ def test_undecodable_frames_get_no_answer() -> None:
 def test_warming_is_the_reason_until_the_model_is_ready() -> None:
     """A frame that nobody could measure yet says so."""
     bench = Bench()
-    cold = Publisher(limit_ns=LIMIT_NS, clock=bench.clock, ledger=bench.ledger, hand_over=bench.answers.append)
+    cold = Publisher(limit_ns=LIMIT_NS, clock=bench.clock, ledger=bench.ledger, hand_over=bench.take)
     cold.register(frame_info(0, captured_ns=0, limit_ns=LIMIT_NS), CaptureClock.ARRIVAL)
     bench.turn_to(LIMIT_NS - cold.margin_ns)
     cold.publish_due()
@@ -433,11 +464,16 @@ def test_before_the_first_result_the_margin_is_as_large_as_it_may_be() -> None:
 def test_the_margin_leaves_room_for_the_hand_over() -> None:
     """At the last moment, that is; how long it takes well before a deadline does not matter."""
     bench = Bench()
+
+    def slowly(answer: Answer) -> int:
+        bench.clock.advance(9 * NS_PER_MS)
+        return bench.clock.now_ns()
+
     slow = Publisher(
         limit_ns=LIMIT_NS,
         clock=bench.clock,
         ledger=bench.ledger,
-        hand_over=lambda answer: bench.clock.advance(9 * NS_PER_MS),
+        hand_over=slowly,
     )
     bench.publisher = slow
     bench.measured(bench.capture(0))

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from pipeline.assembly import RunSettings
-from pipeline.clock import NS_PER_MS, RealClock
+from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, RealClock
 from pipeline.errors import SourceOpenError, StageFailed, StreamLost
 from pipeline.feed import Backoff
-from pipeline.frame import Answer, CaptureClock, FrameInfo, Mode, Reason, Status
+from pipeline.frame import Answer, CaptureClock, FrameInfo, Heartbeat, Mode, Reason, Status
 from pipeline.graph import Graph
 from pipeline.run import CLOSE_NS, SINK_STOP_NS, WORK_STOP_NS, Run
 from pipeline.stage import Decoded, OpenContext, Sample, Sink, Source, Stage
@@ -27,12 +27,13 @@ def make_run(
     sinks: Sequence[tuple[str, Sink]] = (),
     decoder: PassDecoder | None = None,
     on_answer: Callable[[Answer], None] | None = None,
+    clock: Clock | None = None,
 ) -> Run:
     mode = Mode.LIVE if source.live else Mode.LOSSLESS
     chosen = stages or [("detect", PassDetector()), ("track", SnapshotStage())]
     plan = Graph.chain(source, decoder, chosen, sinks).check(mode)
     settings = RunSettings("test", mode, cores=1, backoff=FAST)
-    return Run(plan, settings, on_answer=on_answer)
+    return Run(plan, settings, on_answer=on_answer, clock=clock)
 
 
 def live_source(count: int, *, lost_at: Sequence[int] = ()) -> NumberSource:
@@ -117,6 +118,64 @@ def test_every_answer_is_told_before_the_sinks_have_it(mode: Mode) -> None:
     run.join()
     assert told == list(range(20))
     assert order == [True] * 20
+
+
+class JumpingClock(RealClock):
+    """Real time, until the whole machine stands still for ten seconds."""
+
+    ahead_ns = 0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + self.ahead_ns
+
+    def jump(self) -> None:
+        self.ahead_ns += 10 * NS_PER_S
+
+
+def test_an_answer_kept_up_on_its_way_to_the_sinks_is_missed() -> None:
+    """It was in time when it was made, but not when the sinks would have had it: they do not, and none skipped it."""
+    clock, sinks = JumpingClock(), [RecordingSink(), RecordingSink()]
+
+    def jump(answer: Answer) -> None:
+        if answer.info.frame_id == 5:
+            clock.jump()
+
+    source = NumberSource(20, period_ns=5 * NS_PER_MS, clock=clock)
+    run = make_run(source, sinks=[("a", sinks[0]), ("b", sinks[1])], on_answer=jump, clock=clock)
+    run.start()
+    report = run.join()
+    for sink in sinks:
+        frame_ids = [answer.info.frame_id for answer in sink.answers]
+        assert 5 not in frame_ids
+        assert frame_ids[-1] > 5
+        assert len(frame_ids) == report.frames.captured - report.frames.missed
+    assert (report.balanced, report.published_late) == (True, 0)
+    assert [sink.skipped for sink in report.sinks.values()] == [0, 0]
+
+
+def test_a_sink_that_would_have_an_answer_late_skips_it() -> None:
+    """The frame counts as answered, since another sink had it in time."""
+    clock, sinks = JumpingClock(), [RecordingSink(), RecordingSink()]
+    source = NumberSource(20, period_ns=5 * NS_PER_MS, clock=clock)
+    run = make_run(source, sinks=[("a", sinks[0]), ("b", sinks[1])], clock=clock)
+    first = run._deliveries[0]
+    offer = first.offer
+
+    def offer_and_jump(answer: Answer | Heartbeat) -> int | None:
+        given_ns = offer(answer)
+        if isinstance(answer, Answer) and answer.info.frame_id == 5:
+            clock.jump()
+        return given_ns
+
+    first.offer = offer_and_jump  # type: ignore[method-assign]
+    run.start()
+    report = run.join()
+    had, skipping = ([answer.info.frame_id for answer in sink.answers] for sink in sinks)
+    assert 5 in had
+    assert skipping == [frame_id for frame_id in had if frame_id != 5]
+    assert sinks[1].gaps[skipping.index(next(frame_id for frame_id in skipping if frame_id > 5))] >= 1
+    assert (report.balanced, report.published_late) == (True, 0)
+    assert [report.sinks[name].skipped for name in "ab"] == [0, 1]
 
 
 @pytest.mark.parametrize("mode", list(Mode), ids=str)

@@ -237,7 +237,7 @@ class World:
         self.ledger = PerFrameLedger()
         self.estimator = Estimator()
         self.publisher = Publisher(
-            limit_ns=schedule.limit_ns, clock=self.clock, ledger=self.ledger, hand_over=self.answers.append
+            limit_ns=schedule.limit_ns, clock=self.clock, ledger=self.ledger, hand_over=self.take
         )
         self.intake = Intake("test", limit_ns=schedule.limit_ns, register=self._register)
         self.gate = Gate(
@@ -267,6 +267,11 @@ class World:
         self.answers_at_stop: int | None = None
         self.limits.append((0, schedule.limit_ns))
         self.pauses.append((0, False))
+
+    def take(self, answer: Answer) -> int:
+        """As the sinks do."""
+        self.answers.append(answer)
+        return self.clock.now_ns()
 
     def at(self, when_ns: int, work: Callable[[], None]) -> None:
         heapq.heappush(self._future, (max(when_ns, self.clock.now_ns()), next(self._order), work))
