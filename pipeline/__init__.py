@@ -29,6 +29,7 @@ From the bottom up; every module imports only modules above it in this list:
     intake      samples to frames, in presentation order
     heartbeat   when to say that there is nothing to say
     forecast    what a result says of another moment
+    judge       what is true of a frame when it is answered
     margin      how long before a deadline to wake up
     publisher   the answers, in order and in time
     gate        the mailbox in front of the detector

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from pipeline.assembly import RunSettings
-from pipeline.clock import NS_PER_MS, RealClock
+from pipeline.clock import NS_PER_MS, NS_PER_S, RealClock
 from pipeline.frame import Answer, Mode, Reason, Status
 from pipeline.graph import Graph
 from pipeline.observe import Measures, Observed, Observer
@@ -61,7 +61,8 @@ def watched_run(onlooker: Onlooker, mode: Mode, count: int = 20) -> Run:
     source = NumberSource(count, period_ns=5 * NS_PER_MS, clock=RealClock() if mode is Mode.LIVE else None)
     stages = [("detect", PassDetector()), ("track", SnapshotStage())]
     plan = Graph.chain(source, PassDecoder(), stages, [("sink onlooker", onlooker)]).check(mode)
-    return Run(plan, RunSettings("test", mode, cores=1, configuration={"stream": "test"}))
+    settings = RunSettings("test", mode, cores=1, deadline_ns=NS_PER_S, configuration={"stream": "test"})
+    return Run(plan, settings)
 
 
 @pytest.mark.parametrize("mode", list(Mode), ids=str)
@@ -119,7 +120,7 @@ def test_a_paused_live_run_answers_and_resumes() -> None:
     assert onlooker.run.settings()["paused"] is True
     while (Status.FORECAST, Reason.PAUSED) not in onlooker.statuses:
         assert not run.wait(10 * NS_PER_MS)
-    onlooker.run.change_all({"paused": False, "deadline_ms": 80})
+    onlooker.run.change_all({"paused": False, "deadline_ms": 900})
     report = run.join()
     assert report.balanced
     assert (report.frames.captured, report.frames.missed, report.published_late) == (100, 0, 0)
@@ -128,12 +129,12 @@ def test_a_paused_live_run_answers_and_resumes() -> None:
     assert [(change.name, change.before, change.after) for change in report.changes] == [
         ("paused", False, True),
         ("paused", True, False),
-        ("deadline_ms", 100.0, 80.0),
+        ("deadline_ms", 1000.0, 900.0),
     ]
     times = [change.at_s for change in report.changes]
     assert times == sorted(times)
     assert report.duration_s >= times[-1] > 0
-    assert (report.deadline_ms, report.changes_left_out) == (80.0, 0)
+    assert (report.deadline_ms, report.changes_left_out) == (900.0, 0)
 
 
 def test_a_paused_lossless_run_loses_nothing() -> None:

@@ -18,6 +18,8 @@ from pipeline.stage import Decoded, OpenContext, Sample, Sink, Source, Stage
 from pipeline.testing import NumberSource, PassDecoder, PassDetector, RecordingSink, SnapshotStage
 
 FAST = Backoff(NS_PER_MS, 5 * NS_PER_MS)
+DEADLINE_NS = NS_PER_S
+"""No test here is about deadlines: a busy machine shall not miss any."""
 
 
 def make_run(
@@ -32,7 +34,7 @@ def make_run(
     mode = Mode.LIVE if source.live else Mode.LOSSLESS
     chosen = stages or [("detect", PassDetector()), ("track", SnapshotStage())]
     plan = Graph.chain(source, decoder, chosen, sinks).check(mode)
-    settings = RunSettings("test", mode, cores=1, backoff=FAST)
+    settings = RunSettings("test", mode, cores=1, deadline_ns=DEADLINE_NS, backoff=FAST)
     return Run(plan, settings, on_answer=on_answer, clock=clock)
 
 

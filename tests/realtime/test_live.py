@@ -22,8 +22,8 @@ from pipeline.testing import (
 )
 
 PERIOD_NS = 20 * NS_PER_MS
-LIMIT_NS = 150 * NS_PER_MS
-COUNT = 40
+LIMIT_NS = 300 * NS_PER_MS
+COUNT = 60
 
 
 def run_live(source: Source, decoder: Decoder | None, *, service_ns: int = 0) -> tuple[Report, RecordingSink]:

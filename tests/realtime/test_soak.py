@@ -20,9 +20,10 @@ def test_nothing_grows_under_twice_the_load() -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["balanced"]
-    assert (found["late"], found["failure"], found["frames"]["missed"]) == (0, None, 0)
+    assert (found["late"], found["failure"]) == (0, None)
+    assert found["frames"]["missed"] <= found["frames"]["captured"] // 100
     assert found["reconnects"] >= 4
-    assert found["age_ms_last"]["p50"] < 1.25 * found["age_ms_first"]["p50"]
+    assert found["age_ms_last"]["p50"] < 1.5 * found["age_ms_first"]["p50"]
     assert found["mib"]["end"] - found["mib"]["warm"] < 6
     assert max(found["files"]) - min(found["files"]) <= 4
     assert max(found["threads"]) - min(found["threads"]) <= 2
