@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from pipeline.cli.app import Exit
 from pipeline.cli.options import Flags, built_from_flags
 from pipeline.cli.run import execute, make_console
 from pipeline.frame import Mode
 
 PROJECT = Path(__file__).resolve().parents[1]
+UNIT = PROJECT / "configs" / "systemd" / "framepace@.service"
 CONFIGS = sorted((PROJECT / "configs").glob("*.yaml"))
 
 
@@ -49,6 +56,32 @@ def test_driver_assist_holds_50_ms() -> None:
     """The limit usually named for safety-critical use."""
     _, built = built_from_flags(Flags(config=PROJECT / "configs" / "driver_assist.yaml"))
     assert built.settings.deadline_ns == 50_000_000
+
+
+def test_the_service_starts_the_program(tmp_path: Path) -> None:
+    """Its command is one that the program understands, and tries again what a person need not mend."""
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]  # as its documentation has it
+    unit.read(UNIT)
+    (tmp_path / "entrance.yaml").write_text((PROJECT / "configs" / "rtsp_camera.yaml").read_text())
+    program, *arguments = shlex.split(unit["Service"]["ExecStart"].replace("/etc/framepace/%i", f"{tmp_path}/entrance"))
+    assert Path(program).name == "framepace"
+    command = [str(Path(sys.executable).with_name("framepace")), *arguments, "--show-config"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "rtsp://192.168.1.64/stream1" in done.stdout
+    assert unit["Service"]["RestartPreventExitStatus"] == str(int(Exit.USAGE))
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not part of the project")
+def test_systemd_understands_the_service(tmp_path: Path) -> None:
+    """Every setting is known to it."""
+    unit = tmp_path / "framepace@entrance.service"
+    unit.write_text(UNIT.read_text().replace("/opt/framepace/bin/framepace", sys.executable))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_readme_shows_what_exists() -> None:
