@@ -75,7 +75,7 @@ class SinkOpenError(OpenError, OSError):
 
 
 class Outage(StrEnum):
-    """Why no frame can be answered just now. All but the last one are losses: the source is opened again."""
+    """Why no frame can be answered just now. All but the last two are losses: the source is opened again."""
 
     ENDED = "ended"
     """The source said, or its connection did, that nothing more comes."""
@@ -87,6 +87,8 @@ class Outage(StrEnum):
     """The very same picture came again and again, for the stall timeout."""
     UNDECODABLE = "undecodable"
     """Packets come, but no picture can be made of them."""
+    MISSED = "missed"
+    """Frames come, but their deadlines are over before they can be answered: others have the processor."""
 
 
 LOSSES = (Outage.ENDED, Outage.ERROR, Outage.SILENT, Outage.FROZEN)

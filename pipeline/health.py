@@ -25,9 +25,9 @@ class HealthMonitor:
     """Tells how a stream is doing. Not locked: the publisher owns it.
 
     Half of the answers of the last two seconds decide: `failed` when a stage raised on them, `blind` when they
-    are blind, `ok` when they are fresh, else `degraded`. A worse state must last 0.2 s to be believed, a better
-    one 1 s. It starts as blind, because nothing is known yet, and the first answer that is not blind counts at
-    once. Each change is logged; that all is well in the beginning is no news.
+    are blind or could not be given in time, `ok` when they are fresh, else `degraded`. A worse state must last 0.2 s
+    to be believed, a better one 1 s. It starts as blind, because nothing is known yet, and the first answer that is
+    not blind counts at once. Each change is logged; that all is well in the beginning is no news.
     """
 
     def __init__(self) -> None:
@@ -51,6 +51,13 @@ class HealthMonitor:
         before = self._state
         self._take(status, reason, now_ns)
         self._log_change(before, reason)
+        return self._state
+
+    def missed(self, now_ns: int) -> Health:
+        """Take into account that a frame was too late to be answered: nothing was said of it."""
+        before = self._state
+        self._take(Status.BLIND, None, now_ns)
+        self._log_change(before, Outage.MISSED)
         return self._state
 
     def silent(self, reason: Outage, now_ns: int) -> Health:

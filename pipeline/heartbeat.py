@@ -31,6 +31,7 @@ class Pulse:
         self._beat_ns: int | None = None
         self._away: Outage | None = None
         self._is_capturing = False
+        self._is_missing = False
         self.beats = 0
 
     def captured(self) -> None:
@@ -44,12 +45,16 @@ class Pulse:
             self._gaps.append(now_ns - self._answered_ns)
         self._answered_ns, self._has_answered = now_ns, True
         self._beat_ns = None
-        self._is_capturing = False
+        self._is_capturing = self._is_missing = False
+
+    def missed(self) -> None:
+        """Note that a frame was too late to be answered."""
+        self._is_missing = True
 
     def away(self, outage: Outage) -> None:
         """Note that the source is lost."""
         self._away = outage
-        self._is_capturing = False
+        self._is_capturing = self._is_missing = False
 
     def due_ns(self) -> int:
         """Return when the next heartbeat is due, if no frame waits for its answer then."""
@@ -64,6 +69,11 @@ class Pulse:
         """Note that a heartbeat is given now; return why there is no answer, and for how long there was none."""
         self._beat_ns = now_ns
         self.beats += 1
-        reason = self._away or (Outage.UNDECODABLE if self._is_capturing else Outage.SILENT)
-        self._is_capturing = False
+        reason = self._away or self._present_reason()
+        self._is_capturing = self._is_missing = False
         return reason, now_ns - self._answered_ns
+
+    def _present_reason(self) -> Outage:
+        if self._is_missing:
+            return Outage.MISSED
+        return Outage.UNDECODABLE if self._is_capturing else Outage.SILENT

@@ -75,33 +75,31 @@ class Link(Generic[T]):
         """Put an item; a full link waits, or drops by its policy.
 
         Args:
-            by_ns: after this moment it is not put any more, nor is anything dropped for it. The look at the clock and
-                the putting are next to each other, whatever the caller had to wait for.
+            by_ns: after this moment it is not put any more, nor is anything dropped for it. The clock is looked
+                at behind the putting, whatever that had to wait for, and before anybody can take the item.
 
         Returns:
-            When it was done; None: it would have been too late.
+            When it was done; None: it was too late, and is not there.
 
         Raises:
             LinkClosed: the link was closed, or already ended.
         """
         dropped: T | None = None
-        has_dropped = False
         with self._not_empty:
             self._refuse_if_over()
             if self._policy is Policy.BLOCK:
                 self._wait_for_room()
+            has_dropped = len(self._items) >= self._capacity
+            self._items.append((self._clock.now_ns(), item))
             now_ns = self._clock.now_ns()
             if by_ns is not None and now_ns > by_ns:
+                self._items.pop()
                 return None
-            if len(self._items) >= self._capacity:
-                has_dropped = True
+            if has_dropped:
                 self._dropped += 1
-                dropped = item if self._policy is Policy.DROP_NEWEST else self._items.popleft()[1]
-            if not (has_dropped and self._policy is Policy.DROP_NEWEST):
-                self._items.append((now_ns, item))
-                now_ns = self._clock.now_ns()
-                self._peak = max(self._peak, len(self._items))
-                self._not_empty.notify()
+                dropped = (self._items.pop() if self._policy is Policy.DROP_NEWEST else self._items.popleft())[1]
+            self._peak = max(self._peak, len(self._items))
+            self._not_empty.notify()
         if has_dropped and self._on_drop is not None:
             self._on_drop(dropped)  # type: ignore[arg-type]  # has_dropped says that it is a T
         return now_ns

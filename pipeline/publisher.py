@@ -341,6 +341,8 @@ class Publisher:
             self.age_fresh.add(age_ns)
 
     def _missed(self, frame_id: int, now_ns: int, took_ns: int = 0) -> None:
+        self._pulse.missed()
+        self._health.missed(now_ns)
         self._ledger.settle(frame_id, Fate.MISSED)
         self._timings.note(Event.ANSWERED, now_ns, frame_id, Fate.MISSED, took_ns)
 

@@ -105,7 +105,8 @@ class SourceReport(_Frozen):
 
     reconnects: int
     losses: dict[Outage, int] = Field(description="How often it was lost, by what became of it.")
-    away_s: float = Field(description="How long it was lost, all times together.")
+    away: Outage | None = Field(description="How it is lost just now; null when it is there.")
+    away_s: float = Field(description="How long it was lost, all times together, the present one too.")
     heartbeats: int = Field(description="How often it was said that there is no frame to answer.")
     details: dict[str, int | str] = Field(description="Facts and counters of the source itself, such as lost packets.")
     clock: CaptureClock | None = Field(description="Where capture times came from, of the last frame.")

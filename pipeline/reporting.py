@@ -125,6 +125,7 @@ class Reporter:
         return SourceReport(
             reconnects=self._feed.reconnects,
             losses=self._feed.losses,
+            away=self._feed.outage,
             away_s=round(self._feed.away_ns / NS_PER_S, 3),
             heartbeats=live.publisher.heartbeats if live else 0,
             details=self._plan.source.describe(),

@@ -279,16 +279,17 @@ class Run:
     def _hand_over(self, answer: Answer) -> int | None:
         """Give an answer to all sinks; return when the last one had it, None when it was too late for all of them.
 
-        A sink for which it was too late, while another one has it, has skipped it.
+        A sink for which it was too late, while another one has it, has skipped it. Sinks that failed do not count.
         """
         if self._on_answer is not None:
             self._on_answer(answer)
-        offered = [delivery.offer(answer) for delivery in self._deliveries]  # live: drops the oldest instead of waiting
-        given = [given_ns for given_ns in offered if given_ns is not None]
-        if offered and not given:
+        working = [delivery for delivery in self._deliveries if delivery.failure is None]
+        offered = {delivery: delivery.offer(answer) for delivery in working}  # live: drops the oldest, waits for nobody
+        given = [given_ns for given_ns in offered.values() if given_ns is not None]
+        if working and not given:
             return None
-        for delivery, given_ns in zip(self._deliveries, offered, strict=True):
-            if given_ns is None:
+        for delivery in self._deliveries:
+            if offered.get(delivery) is None:
                 delivery.skip(answer)
         self._reporter.answered()
         return max(given, default=self._clock.now_ns())

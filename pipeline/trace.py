@@ -64,7 +64,7 @@ class MissBurst:
 
 
 class MissTraces:
-    """The files of the traces that are written when frames are missed: the newest of one run, not too many.
+    """The files of the traces that are written when frames are missed: the newest of a stream, not too many.
 
     Args:
         folder: where they go; is made if need be.
@@ -86,6 +86,7 @@ class MissTraces:
         """
         try:
             self._folder.mkdir(exist_ok=True)
+            self._files.extend(sorted(self._folder.glob(f"{self._stem}-????????T??????-*.json")))  # of earlier runs
         except OSError as error:
             raise SinkOpenError("trace-on-miss", f"{self._folder}: {error.strerror}") from error
 
@@ -103,7 +104,7 @@ class MissTraces:
         self._written += 1
         log.warning("frames were missed; see %s", path, extra=about("missed", trace=str(path)))
         self._files.append(path)
-        if len(self._files) > _FILES_MOST:
+        while len(self._files) > _FILES_MOST:
             with contextlib.suppress(OSError):
                 self._files.popleft().unlink()
 
@@ -205,11 +206,15 @@ class Tracer(Timings):
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file as a whole or not at all.
+    """Write a file as a whole or not at all; what is no plain file, such as a pipe or a device, is written to.
 
     Raises:
         OSError: it could not be written; an old one is as it was.
     """
+    path = path.resolve()  # a link stays one
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     draft = path.with_name(path.name + ".part")
     try:
         draft.write_bytes(content)

@@ -116,7 +116,8 @@ class HeartbeatRecord(_Record):
     status: Literal[Status.BLIND] = Field(description="Nothing can be said, which never means that the scene is empty.")
     reason: Outage = Field(
         description="ended, error, silent, frozen: how the source was lost. silent also before it counts as lost. "
-        "undecodable: frames come, but no picture can be made of them."
+        "undecodable: frames come, but no picture can be made of them. "
+        "missed: frames come, but cannot be answered in time."
     )
     published_s: float = Field(description="When this was said, seconds of the monotonic clock.")
     silent_ms: float = Field(description="How long ago the last answer was given, or the run began, milliseconds.")

@@ -17,10 +17,10 @@ from pipeline.errors import SinkOpenError
 from stages.sink.connections import Bounds, Doorkeeper, WebsocketConnection, make_listener
 
 _START_S = 5.0
-_GOODBYE_S = 0.5
+_GOODBYE_S = 0.3
 """At the end clients have this long to take what still waits for them."""
-_LINGER_S = 0.4
-"""And this long to take the close frame; then connections are cut."""
+_LINGER_S = 0.2
+"""And this long to take the close frame; then connections are cut. Together less than a run waits for its sinks."""
 _JOIN_S = 2.0
 _POLL_S = 0.01
 _MOST_INCOMING_BYTES = 4096

@@ -208,3 +208,21 @@ def test_other_errors_are_passed_on() -> None:
     with pytest.raises(KeyError):
         bench.feed.run()
     assert bench.delivered == [(0, "a")]
+
+
+def test_an_outage_counts_while_it_lasts() -> None:
+    """Whoever looks meanwhile is told how the source is lost, and for how long it has been."""
+    seen: list[tuple[Outage | None, int]] = []
+    source = Scripted([StreamLost("gone", Outage.SILENT)], [SourceOpenError("cam", "no"), None])
+    bench = Bench(source)
+    opened = source.open
+
+    def open_and_look(context: OpenContext) -> None:
+        seen.append((bench.feed.outage, bench.feed.away_ns))
+        opened(context)
+
+    source.open = open_and_look  # type: ignore[method-assign]
+    bench.feed.run()
+    assert [outage for outage, _ in seen] == [Outage.SILENT] * 2
+    assert 0 < seen[0][1] < seen[1][1]
+    assert (bench.feed.outage, bench.feed.away_ns) == (None, seen[1][1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pipeline.clock import NS_PER_MS
 from pipeline.frame import Health, Reason, Status
 from pipeline.health import HealthMonitor
@@ -61,3 +63,13 @@ def test_mostly_forecasts_is_degraded_and_a_raising_stage_failed() -> None:
     feeder.feed(Status.FRESH, 5)
     assert feeder.feed(Status.FORECAST, 120, Reason.SUPERSEDED)[-1] is Health.DEGRADED
     assert feeder.feed(Status.FORECAST, 120, Reason.FAILED)[-1] is Health.FAILED
+
+
+def test_frames_that_are_missed_are_blindness(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is said of them; when it is half of them, that is said."""
+    feeder = Feeder()
+    feeder.feed(Status.FRESH, 90)
+    for number in range(1, 70):
+        feeder.monitor.missed(feeder.now_ns + number * PERIOD_NS)
+    assert feeder.monitor.state is Health.BLIND
+    assert "health is blind, was ok (missed)" in caplog.text

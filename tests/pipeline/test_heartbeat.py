@@ -53,3 +53,17 @@ def test_a_source_that_is_known_to_be_away_is_said_so_at_once() -> None:
     pulse.captured()
     assert pulse.beat(4000 * NS_PER_MS) == (Outage.UNDECODABLE, 1000 * NS_PER_MS)
     assert pulse.beat(4500 * NS_PER_MS) == (Outage.SILENT, 1500 * NS_PER_MS)
+
+
+def test_frames_that_are_missed_are_not_called_undecodable() -> None:
+    """They came, and could have been decoded; nobody was there to answer them."""
+    pulse = Pulse(PERIOD_NS, 0)
+    answered(pulse, 0)
+    pulse.captured()
+    pulse.missed()
+    assert pulse.beat(500 * NS_PER_MS) == (Outage.MISSED, 500 * NS_PER_MS)
+    pulse.captured()
+    assert pulse.beat(1000 * NS_PER_MS)[0] is Outage.UNDECODABLE
+    pulse.missed()
+    pulse.away(Outage.ENDED)
+    assert pulse.beat(1500 * NS_PER_MS)[0] is Outage.ENDED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import pytest
 
@@ -310,16 +311,28 @@ def test_a_source_with_a_defect_ends_the_run() -> None:
 
 def test_a_stage_that_raises_in_live_mode_costs_its_frame_only() -> None:
     """That frame says failed, the next ones are fresh."""
+
+    class Stumbling(PassDetector):
+        """Raises on the third frame that it gets, whichever that is."""
+
+        got: ClassVar[list[int]] = []
+
+        def process(self, payload: object, info: FrameInfo) -> object:
+            self.got.append(info.frame_id)
+            if len(self.got) == 3:
+                raise ZeroDivisionError("a defect in the detector")
+            return super().process(payload, info)
+
     sink = RecordingSink()
-    stages: list[tuple[str, Stage]] = [("detect", PassDetector(raises_on=[3])), ("track", SnapshotStage())]
-    run = make_run(live_source(12), stages=stages, sinks=[("sink", sink)])
+    stages: list[tuple[str, Stage]] = [("detect", Stumbling()), ("track", SnapshotStage())]
+    run = make_run(live_source(30), stages=stages, sinks=[("sink", sink)])
     run.start()
     report = run.join()
     assert report.reasons[Reason.FAILED] == 1
     assert report.failure is None
     by_id = {answer.info.frame_id: answer for answer in sink.answers}
-    assert by_id[3].reason is Reason.FAILED
-    assert by_id[11].status is Status.FRESH
+    assert by_id[Stumbling.got[2]].reason is Reason.FAILED
+    assert {by_id[frame_id].status for frame_id in Stumbling.got[3:]} == {Status.FRESH}
 
 
 def test_a_sink_that_fails_leaves_the_others_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -193,12 +194,16 @@ def test_a_second_burst_within_half_a_minute_is_left_alone(tmp_path: Path) -> No
 
 
 def test_the_newest_traces_are_kept(tmp_path: Path) -> None:
-    """At most twenty of a run; what others wrote there stays."""
+    """At most twenty of a stream, over all its runs; what others wrote there stays."""
     (tmp_path / "other.json").write_text("{}")
+    (tmp_path / "cam0-2-20200101T000000-001.json").write_text("{}")
+    (tmp_path / "cam0-20200101T000000-001.json").write_text("of an earlier run")
     traces = MissTraces(tmp_path, "cam0")
+    traces.open()
     for number in range(25):
         traces.write(str(number).encode())
-    mine = sorted(tmp_path.glob("cam0-*"), key=lambda path: path.stem.rsplit("-")[-1])
+    assert (tmp_path / "cam0-2-20200101T000000-001.json").exists()
+    mine = sorted(tmp_path.glob("cam0-????????T*"), key=lambda path: path.stem.rsplit("-")[-1])
     assert [path.read_text() for path in mine] == [str(number) for number in range(5, 25)]
     assert (tmp_path / "other.json").exists()
     assert traces.report().written == 25
@@ -253,3 +258,21 @@ def test_a_run_is_traced(mode: Mode, check_trace: Check) -> None:
     assert len(ran) == report.stages["detect"].items
     untraced = Run(plan, RunSettings("cam", mode, cores=2))
     assert untraced.trace() is None
+
+
+def test_a_whole_file_replaces_an_old_one(tmp_path: Path) -> None:
+    """Through a link too, which stays one; what is no plain file is written to and stays what it is."""
+    (tmp_path / "old").write_text("old")
+    (tmp_path / "link").symlink_to("old")
+    write_whole(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "old").read_bytes() == b"new"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_whole(tmp_path / "pipe", b"piped")
+        assert os.read(reader, 100) == b"piped"
+    finally:
+        os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "old", "pipe"]

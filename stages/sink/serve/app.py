@@ -24,7 +24,7 @@ from stages.sink.serve.assets import INDEX, Asset
 from stages.sink.serve.control import REFUSALS, Said, make_router
 from stages.sink.serve.metrics import Exposition
 from stages.sink.serve.now import Now
-from stages.sink.serve.preview import Preview
+from stages.sink.serve.preview import LEAST_RATE, Preview
 from stages.sink.serve.readiness import Watch
 from stages.sink.serve.results import ResultQueue, Results, Wishes
 
@@ -52,7 +52,7 @@ class Ready(BaseModel):
 class Look(BaseModel):
     """How a viewer wishes to look."""
 
-    rate: Annotated[float, Query(gt=0, le=1000)] = 10.0
+    rate: Annotated[float, Query(ge=LEAST_RATE, le=1000)] = 10.0
     width: Annotated[int, Query(ge=1, le=100_000)] = 960
 
 

@@ -10,7 +10,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -92,12 +92,11 @@ class Guard:
         host = headers.get("host", "")
         if not self._is_ours(host, scope):
             return Refusal(403, f"{host[:100]!r} is no name of this server; see the option allowed_hosts")
-        origin = headers.get("origin")
-        asks_for_more = scope["type"] == "websocket" or scope["method"] in _CHANGING
-        if asks_for_more and origin is not None and not _same_site(origin, host):
-            return Refusal(403, "another site's page may not ask for this")
         path = scope["path"]
-        if self._token is None or path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER):
+        is_open = path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER)
+        if _is_of_another_site(headers, host, may_be_linked=is_open and scope["type"] == "http"):
+            return Refusal(403, "another site's page may not ask for this")
+        if self._token is None or is_open:
             return None
         if not any(hmac.compare_digest(_digest(given), self._token) for given in _tokens(scope, headers)):
             return Refusal(401, "a token is needed: Authorization: Bearer TOKEN", ((b"www-authenticate", b"Bearer"),))
@@ -119,7 +118,7 @@ class Guard:
         except ValueError:
             return False
         server = scope.get("server")
-        return name is not None and (name in self._names or (server is not None and name == server[0]))
+        return name is not None and (name in self._names or (server is not None and name == _unmapped(server[0])))
 
 
 def names_of(host: str, further: Iterable[str]) -> list[str]:
@@ -143,14 +142,26 @@ def _headers(scope: Scope) -> dict[str, str]:
 def _tokens(scope: Scope, headers: dict[str, str]) -> list[str]:
     kind, _, given = headers.get("authorization", "").partition(" ")
     tokens = [given.strip()] if kind.lower() == "bearer" else []
-    query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=20) if scope["query_string"] else {}
-    return tokens + query.get("token", [])[:1]
+    query = scope["query_string"].decode("latin-1")
+    return tokens + [value for name, value in parse_qsl(query) if name == "token"][:1]
 
 
-def _same_site(origin: str, host: str) -> bool:
-    """Return whether an Origin is that of a page of ours: the same host and port as it asks."""
-    scheme, separator, rest = origin.partition("://")
-    return bool(separator) and scheme in ("http", "https") and rest.lower() == host.lower()
+def _unmapped(address: str) -> str:
+    """Return an address as its client wrote it: one of IPv4 that comes in on a socket of IPv6 is written in both."""
+    return address.lower().removeprefix("::ffff:")
+
+
+def _is_of_another_site(headers: dict[str, str], host: str, *, may_be_linked: bool) -> bool:
+    """Return whether a browser asks for the page of another site: one from another host or port than it asks.
+
+    Args:
+        may_be_linked: whether other sites may lead people here, though not read what they get.
+    """
+    origin = headers.get("origin")
+    if origin is not None:
+        scheme, separator, rest = origin.partition("://")
+        return not (separator and scheme in ("http", "https") and rest.lower() == host.lower())
+    return headers.get("sec-fetch-site") in ("cross-site", "same-site") and not may_be_linked
 
 
 async def _read_body(receive: Receive, length: str | None) -> bytes | Refusal:

@@ -210,6 +210,7 @@ def _source(report: Report) -> Iterator[Metric]:
     )
     for name, help_text, value in counters:
         yield _counter(name, help_text, ["stream"], [([stream], value)])
+    yield _gauge("source_away", "1 while the source is lost.", ["stream"], [([stream], float(source.away is not None))])
     losses = [([stream, outage.value], count) for outage, count in source.losses.items()]
     yield _counter("source_losses", "How often the source was lost, by how.", ["stream", "outage"], losses)
 

@@ -35,10 +35,13 @@ class ServeOptions(Options):
     preview_clients: int = Field(8, ge=1, le=100, description="Viewers of pictures at a time; others are refused.")
     page_clients: int = Field(16, ge=1, le=200, description="Open pages at a time; others are refused.")
     client_queue: int = Field(64, ge=1, le=10_000, description="Records that a reader may lag behind before it skips.")
-    preview_rate: float = Field(15.0, gt=0, le=60, description="Most pictures a second for a viewer.")
+    preview_rate: float = Field(15.0, ge=0.1, le=60, description="Most pictures a second for a viewer.")
     preview_width: int = Field(1280, ge=160, le=3840, description="Most pixels in width for a viewer.")
     preview_quality: int = Field(75, ge=1, le=100, description="JPEG quality.")
-    requests_per_s: float = Field(50.0, gt=0, le=10_000, description="Requests of one address; further ones get 429.")
+    requests_per_s: float = Field(50.0, ge=1, le=10_000, description="Requests of one address; further ones get 429.")
+    ready_within: Duration = Field(
+        2 * NS_PER_S, ge=10 * NS_PER_MS, description="/readyz says ready while the last fresh answer is not older."
+    )
     patience: Duration = Field(
         5 * NS_PER_S,
         ge=10 * NS_PER_MS,

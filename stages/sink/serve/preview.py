@@ -6,6 +6,7 @@ makes it on a thread of its own, once for all who want it alike. The server's th
 
 from __future__ import annotations
 
+import logging
 import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -15,9 +16,12 @@ import cv2
 from starlette.websockets import WebSocket
 
 from pipeline.clock import NS_PER_S, Clock
+from pipeline.logs import Complaints
 from stages.payloads import Picture
 from stages.sink.clients import Clients, Newest
 from stages.sink.serve.results import line_of
+
+log = logging.getLogger("framepace.serve")
 
 _IDLE_NS = NS_PER_S
 _JOIN_S = 0.5
@@ -27,6 +31,8 @@ and less when others need the processor."""
 _EARLY = 0.25
 """Of a period: a frame that comes so little before its time is shown, or jitter would cost every other one at a rate
 near that of the camera."""
+LEAST_RATE = 0.1
+"""Pictures a second: one in ten seconds."""
 _LEAST_WIDTH_PX = 160
 _WIDTHS_PX = (160, 320, 480, 640, 960, 1280, 1920, 2560, 3840)
 """Widths that are made; a wish in between gets the next smaller one, so that many wishes share few pictures."""
@@ -90,6 +96,7 @@ class Studio:
         self._quality = quality
         self._clock = clock
         self._deliver = deliver
+        self._complaints = Complaints(log, clock)
         self._changed = threading.Condition()  # guards the three below
         self._next: tuple[Picture, Mapping[str, object]] | None = None
         self._for: frozenset[Wish] = frozenset()
@@ -124,7 +131,10 @@ class Studio:
         while (ordered := self._wait_order()) is not None:
             picture, record, wishes = ordered
             begun_ns = self._clock.now_ns()
-            self._make(picture, record, wishes)
+            try:
+                self._make(picture, record, wishes)
+            except Exception as error:  # one picture that cannot be converted must not end all that come after it
+                self._complaints.warn("", f"a picture for viewers could not be made: {error}", event="picture_failed")
             worked_ns = self._clock.now_ns() - begun_ns
             self.busy_ns += worked_ns
             del ordered, picture  # a picture is megabytes; it need not live as long as the rest
@@ -186,7 +196,7 @@ class Preview:
         """Return what somebody may have who asks for so much."""
         most_px = min(width_px, self._most_width_px)
         made = [width for width in _WIDTHS_PX if width <= most_px]
-        return Wish(max(made, default=_LEAST_WIDTH_PX), min(rate, self._most_rate))
+        return Wish(max(made, default=_LEAST_WIDTH_PX), min(max(rate, LEAST_RATE), self._most_rate))
 
     def hand_out(self, wishes: frozenset[Wish], message: bytes) -> None:
         """Give a picture to those who wished for it."""

@@ -94,7 +94,7 @@ class ServeSink(Observer):
         options = self._options
         token = self._token()
         self._clock = context.clock
-        self._watch = Watch(context.clock)
+        self._watch = Watch(context.clock, within_ns=options.ready_within)
         self._studio = Studio(quality=options.preview_quality, clock=context.clock, deliver=self._deliver)
         self._now = Now(
             self._run,

@@ -50,9 +50,9 @@ class Live:
             assert time.monotonic() < end_s
             time.sleep(_POLL_S)
 
-    def wait_captured(self, frames: int) -> dict[str, Any]:
+    def wait_captured(self, frames: int, *, within_s: float = BOUND_S) -> dict[str, Any]:
         """Wait until so many frames were captured; return the report so far."""
-        end_s = time.monotonic() + BOUND_S
+        end_s = time.monotonic() + within_s
         while True:
             report: dict[str, Any] = self.ask("/report").json()
             if report["frames"]["captured"] >= frames:

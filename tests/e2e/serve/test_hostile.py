@@ -111,6 +111,9 @@ def talkers(run: Any) -> None:
         b"\x81\xff" + (1 << 40).to_bytes(8, "big") + mask + b"x" * 60_000,
         b"\x01\x81" + mask + b"x" + (b"\x00\x81" + mask + b"x") * 1000,
     )
+    for wish in (b"rate=1e-300", b"rate=-1", b"rate=nan", b"width=0"):
+        with opened(run, READER.replace(b"/results", b"/preview?" + wish)) as raw:
+            assert b" 101 " not in answered(raw)
     for flood in floods:
         with opened(run, READER) as raw:
             raw.settimeout(0.5)
@@ -187,6 +190,7 @@ def test_they_change_nothing(live: Any, audience: Any) -> None:
             assert run.ask("/healthz").status_code == 200, attack.__name__
     growth_mib = (memory().rss - before) / (1 << 20)
     report = run.stop()
+    assert report["stuck"] == []
     (told,) = reader.told()
     assert told["code"] == 1001
     assert told["gaps"] == 0

@@ -25,6 +25,7 @@ const OUTAGES = {
   silent: "nothing comes from the camera",
   frozen: "the camera repeats one picture",
   undecodable: "what comes from the camera cannot be decoded",
+  missed: "others have the processor, and frames miss their deadlines",
 };
 
 /** Return what a reason means, in plain words; the reason itself where it is not known here. */

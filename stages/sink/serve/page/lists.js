@@ -60,7 +60,7 @@ function showSource({ source }) {
     ["clock", source.clock ?? NONE],
     ["reconnects", count(source.reconnects)],
     ["lost", losses.length ? losses.map(([why, times]) => `${times} ${why}`).join(", ") : "never", losses.length ? "uneasy" : undefined],
-    ["away", duration(source.away_s)],
+    ["away", source.away === null ? duration(source.away_s) : `${duration(source.away_s)}, now: ${source.away}`, source.away === null ? undefined : "uneasy"],
     ["heartbeats", count(source.heartbeats)],
   ];
   writeFacts(byId("source"), [...facts, ...detailFacts(source.details)]);

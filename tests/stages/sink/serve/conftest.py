@@ -76,6 +76,7 @@ def report_with(**changes: object) -> Report:
             update={
                 "reconnects": 2,
                 "losses": dict.fromkeys(Outage, 0) | {Outage.SILENT: 2},
+                "away": Outage.SILENT,
                 "away_s": 4.5,
                 "heartbeats": 9,
             }

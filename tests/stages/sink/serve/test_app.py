@@ -52,7 +52,7 @@ def test_ready_when_answers_come(serve: Serve, ask: Ask, run: Any, make_answer: 
     unready = ask(sink, "/readyz")
     assert unready.status_code == 503
     assert unready.json() == {
-        "ready": False, "health": "ok", "reason": "there was no answer yet that was not blind"
+        "ready": False, "health": "ok", "reason": "there was no fresh answer yet"
     }  # fmt: skip
     sink.write(make_answer(0), gap=0)
     ready = ask(sink, "/readyz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from stages.sink.serve.guard import MOST_BODY_BYTES, Guard, names_of
+from stages.sink.serve.guard import MOST_BODY_BYTES, Guard, _unmapped, names_of
 from stages.sink.serve.sink import ServeSink
 
 Serve = Callable[..., ServeSink]
@@ -114,12 +115,23 @@ def test_a_host_that_is_not_ours_is_refused(serve: Serve, ask: Ask, host: str, s
 def test_other_sites_pages_may_not_listen_or_control(
     serve: Serve, ask: Ask, join: Connect, origin: str | None, *, allowed: bool
 ) -> None:
-    """A websocket or a change must come from a page of the same host and port, or from no page at all."""
+    """Whoever asks must be a page of the same host and port, or no page at all."""
     sink = serve(token=TOKEN)
     headers = {"host": "localhost:8080"} | ({"origin": origin} if origin else {})
     changed = ask(sink, "/control/pause", "POST", headers=headers | BEARER)
     assert changed.status_code == (200 if allowed else 403)
-    assert ask(sink, "/report", headers=headers | BEARER).status_code == 200
+    assert ask(sink, "/report", headers=headers | BEARER).status_code == (200 if allowed else 403)
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)]
+)
+def test_other_sites_pages_cause_no_work(serve: Serve, ask: Ask, site: str, status: int) -> None:
+    """They could not read what they get, but making it costs something; they may lead people to the page."""
+    sink = serve()
+    headers = {"sec-fetch-site": site}
+    assert ask(sink, "/report", headers=headers).status_code == status
+    assert ask(sink, "/", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(("origin", "allowed"), [("own", True), ("http://evil.example.org", False), ("null", False)])
@@ -145,6 +157,23 @@ def test_every_answer_is_strict(serve: Serve, ask: Ask, path: str) -> None:
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cache-control"] == "no-store"
     assert "server" not in headers
+
+
+def test_a_token_among_many_fields(serve: Serve, ask: Ask) -> None:
+    """However many there are, they are read, and nobody without it is let in."""
+    sink = serve(token=TOKEN)
+    many = "&".join(f"a{number}=1" for number in range(50))
+    assert ask(sink, f"/report?{many}").status_code == 401
+    assert ask(sink, f"/report?{many}&token={TOKEN}").status_code == 200
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6 here")
+def test_an_address_of_either_kind_names_us(serve: Serve, ask: Ask) -> None:
+    """One that listens to everything is reached by the addresses of IPv4, too."""
+    sink = serve(host="::", insecure=True)
+    assert ask(sink, "/report", headers={"host": "127.0.0.1"}).status_code == 200
+    assert _unmapped("::ffff:10.0.0.7") == "10.0.0.7"
+    assert _unmapped("::1") == "::1"
 
 
 def test_too_many_requests(serve: Serve, ask: Ask) -> None:

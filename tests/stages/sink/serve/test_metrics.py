@@ -65,6 +65,7 @@ def test_the_counts_are_those_of_the_report(exposition: Exposition) -> None:
         (7, "framepace_queue_dropped_total", of | {"queue": "newest picture"}),
         (2, "framepace_source_reconnects_total", of),
         (2, "framepace_source_losses_total", of | {"outage": "silent"}),
+        (1, "framepace_source_away", of),
         (4.5, "framepace_source_away_seconds_total", of),
         (9, "framepace_source_heartbeats_total", of),
         (99, "framepace_sink_written_total", of | {"sink": "sink jsonl"}),

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, RealClock
 from stages.payloads import Picture
-from stages.sink.serve.preview import Preview, Schedule, Studio, Viewer, Wish, distinct, encode
+from stages.sink.serve.preview import LEAST_RATE, Preview, Schedule, Studio, Viewer, Wish, distinct, encode
 
 _BOUND_S = 20.0
 SMALL, WIDE = Wish(320, 10.0), Wish(960, 10.0)
@@ -68,6 +68,7 @@ def test_wishes_are_bounded_and_few() -> None:
     preview = Preview(8, most_rate=15, most_width_px=1280, patience_s=1)
     bounded = [preview.bounded(width_px=width, rate=99) for width in (1, 200, 640, 1000, 99_999)]
     assert bounded == [Wish(160, 15), Wish(160, 15), Wish(640, 15), Wish(960, 15), Wish(1280, 15)]
+    assert preview.bounded(width_px=640, rate=1e-300).rate == LEAST_RATE
     assert distinct([SMALL, WIDE, SMALL]) == (SMALL, WIDE)
 
 
@@ -131,6 +132,25 @@ def test_one_picture_for_all_of_a_width(studio: Studio, desk: Desk) -> None:
     assert message[4 : 4 + length] == b'{"frame":3}'
     assert decoded(message[4 + length :]).shape == (48, 64, 3)  # never larger than it is
     assert studio.pictures == 2
+
+
+class Torn(Picture):
+    """Cannot be converted."""
+
+    def bgr_at_most(self, width: int) -> np.ndarray:
+        raise ValueError("a format that nobody knows")
+
+
+def test_a_picture_that_cannot_be_made(studio: Studio, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """It is said, and the next ones are made."""
+    studio.order(Torn(array=np.zeros((48, 64, 3), np.uint8)), {"frame": 0}, frozenset([SMALL]))
+    while not caplog.records:
+        assert studio._thread is not None
+        assert studio._thread.is_alive()
+        studio._thread.join(0.01)
+    studio.order(picture(), {"frame": 1}, frozenset([SMALL]))
+    desk.wait_taken(1)
+    assert "a format that nobody knows" in caplog.text
 
 
 def test_newest_only(studio: Studio, desk: Desk) -> None:
