@@ -66,6 +66,8 @@ class Motion:
     """(N, 1) box height that the noise is proportional to, px; of the last measurement."""
     agility: DoubleArray
     """(N, 1) factor on ACCELERATION_DENSITY, 1..MAX_AGILITY."""
+    residual: DoubleArray
+    """(N, 4) by how much the last measurement lay beyond the position after it, px."""
 
     def __len__(self) -> int:
         return len(self.height)
@@ -99,6 +101,7 @@ def started(measured: DoubleArray, agility: float = 1.0) -> Motion:
         velocity_var=(BIRTH_VELOCITY_STD * height) ** 2,
         height=height,
         agility=np.full_like(height, agility),
+        residual=zeros,
     )
 
 
@@ -120,6 +123,7 @@ def predicted(motion: Motion, dt_s: float) -> Motion:
         velocity_var=motion.velocity_var + velocity_noise,
         height=motion.height,
         agility=motion.agility,
+        residual=motion.residual,
     )
 
 
@@ -150,6 +154,16 @@ def carried(motion: Motion, dt_s: float, ways: DoubleArray) -> Motion:
     )
 
 
+def innovations(motion: Motion, measured: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+    """Return by how much measurements lie beyond their forecasts, (N, 4) px, and the variance of that, (N, 4) px^2.
+
+    Args:
+        motion: N boxes, predicted to the time of the measurement.
+        measured: (N, 4) cx, cy, w, h, px.
+    """
+    return measured - motion.position, motion.position_var + _measured_var(motion)
+
+
 def corrected(motion: Motion, measured: DoubleArray) -> Motion:
     """Return the motion after a measurement of every box.
 
@@ -157,21 +171,24 @@ def corrected(motion: Motion, measured: DoubleArray) -> Motion:
         motion: N boxes, predicted to the time of the measurement.
         measured: (N, 4) cx, cy, w, h, px.
     """
-    measured_var = (MEASUREMENT_STD * motion.height) ** 2
-    innovation = measured - motion.position
-    innovation_var = motion.position_var + measured_var
-    position_gain = motion.position_var / innovation_var
+    innovation, innovation_var = innovations(motion, measured)
     velocity_gain = motion.covariance / innovation_var
-    kept = measured_var / innovation_var
+    kept = _measured_var(motion) / innovation_var
+    residual = kept * innovation
     return Motion(
-        position=motion.position + position_gain * innovation,
+        position=measured - residual,
         velocity=motion.velocity + velocity_gain * innovation,
         position_var=motion.position_var * kept,
         covariance=motion.covariance * kept,
         velocity_var=motion.velocity_var - velocity_gain * motion.covariance,
         height=np.maximum(measured[:, 3:4], MIN_HEIGHT_PX),
         agility=_learned(motion.agility, innovation[:, :2] ** 2 / innovation_var[:, :2]),
+        residual=residual,
     )
+
+
+def _measured_var(motion: Motion) -> DoubleArray:
+    return np.asarray((MEASUREMENT_STD * motion.height) ** 2)
 
 
 def _learned(agility: DoubleArray, normalised: DoubleArray) -> DoubleArray:

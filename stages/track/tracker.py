@@ -22,6 +22,7 @@ from stages.track import kalman
 from stages.track.association import IndexArray, paired, similarity_matrix
 from stages.track.follow import Follower
 from stages.track.kalman import DoubleArray
+from stages.track.lag import Lag
 from stages.track.population import Population, born, nobody
 from stages.track.snapshot import Snapshot, moved
 
@@ -77,6 +78,7 @@ class Tracker(Stage):
         self._tracks = nobody()
         self._next_id = 1
         self._last_ns: int | None = None
+        self._lag = Lag()
         self._follower = Follower(options.horizon) if options.follow else None
 
     @property
@@ -137,9 +139,11 @@ class Tracker(Stage):
         )
         rows, columns = self._associated(similarity, high, low)
         measured = _cxcywh(boxes)
+        found = waiting.take(rows)
+        self._lag.learn(found, measured[columns])
         known = replace(
             tracks.take(rows),
-            motion=kalman.corrected(waiting.take(rows), measured[columns]),
+            motion=kalman.corrected(found, measured[columns]),
             scores=detections.scores[columns],
             measured_ns=np.full(len(rows), at_ns, dtype=np.int64),
             confirmed=np.ones(len(rows), dtype=np.bool_),
@@ -149,7 +153,7 @@ class Tracker(Stage):
         unseen = np.setdiff1d(np.arange(len(tracks)), rows)
         self._tracks = seen.concatenate(replace(tracks, motion=waiting).take(unseen))
         self._next_id += len(new)
-        return seen
+        return replace(seen, motion=self._lag.caught_up(seen.motion))
 
     def _alive(self, at_ns: int) -> NDArray[np.bool_]:
         """Return which tracks are still worth looking for."""
