@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, WebSocket, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, WebSocket, sync_playwright
 
 WAIT_MS = 30_000
 """Whatever has not happened by then does not happen."""
@@ -31,6 +31,7 @@ _FLAGS = [
 _CUT_OFF = ("net::ERR_", "WebSocket connection to")
 """What a browser says about a server that is not there."""
 _DESKTOP = (1440, 900)
+_FILES = Path(__file__).resolve().parents[3] / "stages" / "sink" / "serve" / "page"
 
 
 @dataclass
@@ -193,3 +194,23 @@ def look(chromium: Browser) -> Iterator[Look]:
     for seen in visits:
         seen.page.context.close()
         assert seen.complaints == []
+
+
+@pytest.fixture
+def module(chromium: Browser) -> Iterator[Callable[..., Any]]:
+    """A function that calls a function with a module of the page and an argument."""
+    page = chromium.new_page()
+
+    def answer(route: Route) -> None:
+        name = route.request.url.rsplit("/", 1)[1]
+        body = (_FILES / name).read_text() if name else ""
+        route.fulfill(body=body, content_type="text/javascript" if name else "text/html")
+
+    page.route("**/*", answer)
+    page.goto("http://page.test/")
+
+    def call(name: str, function: str, argument: object = None) -> Any:
+        return page.evaluate(f"async (given) => ({function})(await import('/page/{name}'), given)", argument)
+
+    yield call
+    page.close()

@@ -62,6 +62,22 @@ def test_a_lost_camera_is_blindness(serve, look, rtsp, break_it, words: str) -> 
         seen.wait("document.body.dataset.old === undefined")
 
 
+def test_a_camera_that_is_not_there_yet_is_waited_for(serve, look, rtsp) -> None:  # type: ignore[no-untyped-def]
+    """The page says so, and shows the run as soon as it goes on."""
+    with rtsp.Camera(rtsp.numbered_clip(fps=15, width=320, height=240)) as camera:
+        revive = hang_up(camera)
+        source = {"kind": "video", "url": camera.url, "open_timeout": "1s"}
+        engine = {"reconnect_first": "100ms", "reconnect_most": "400ms"}
+        config = {"source": source, "mode": "live", "deadline": "500ms", "engine": engine, "retry_start": True}
+        seen = look(serve(config).url)
+        seen.wait("document.getElementById('banner-text').textContent === 'Waiting for the source.'")
+        seconds = "parseFloat(document.getElementById('duration').textContent)"
+        seen.wait(f"until => {seconds} > until", seen.page.evaluate(seconds) + 3)
+        assert seen.text("#banner-title") == "The run is starting"
+        revive()
+        seen.wait_notice("none")
+
+
 def test_a_run_that_ended_is_said_and_the_next_one_shown(serve, look, synthetic: dict[str, Any]) -> None:  # type: ignore[no-untyped-def]
     """Without a reload: the page tries again, more and more seldom, until a program answers on the port."""
     first = serve(synthetic)

@@ -54,6 +54,21 @@ def test_pause_and_resume(serve, look, synthetic: dict[str, Any]) -> None:  # ty
     seen.wait_notice("none")
 
 
+def test_a_paused_file_run_is_not_called_stuck(serve, look, synthetic: dict[str, Any]) -> None:  # type: ignore[no-untyped-def]
+    """Lossless runs have no heartbeats; as long as the server says that they are paused, the page says so, too."""
+    stages = [{"kind": "chaos", "slow": "50ms"}, *synthetic["stages"]]
+    config = {"source": {"kind": "synthetic", "frames": None}, "stages": stages, "mode": "lossless"}
+    seen = look(f"{serve(config, token=TOKEN).url}#token={TOKEN}")
+    seen.wait_notice("none")
+    seen.page.click("#pause")
+    seen.wait_notice("paused")
+    seconds = "parseFloat(document.getElementById('duration').textContent)"
+    seen.wait(f"until => {seconds} > until", seen.page.evaluate(seconds) + 3)
+    assert seen.text("#banner-title") == "Paused"
+    seen.page.click("#pause")
+    seen.wait_notice("none")
+
+
 def test_settings_are_changed_or_refused_with_words(serve, look, synthetic: dict[str, Any]) -> None:  # type: ignore[no-untyped-def]
     """What is refused changes nothing and stays in the field; what is taken is in the list of changes."""
     seen = look(f"{serve(synthetic, token=TOKEN).url}#token={TOKEN}", allowed=("status of 422",))

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
-from playwright.sync_api import Browser, Route
 
 pytestmark = pytest.mark.e2e
 
-PAGE = Path(__file__).resolve().parents[3] / "stages" / "sink" / "serve" / "page"
 RECORD = {
     "schema": "framepace/1", "stream": "cam0", "frame": 7, "pts_s": 0.2, "captured_s": 100.0, "clock": "pts",
     "status": "fresh", "reason": None, "due_s": 100.1, "published_s": 100.04, "age_ms": 40.0, "health": "ok",
@@ -21,26 +15,6 @@ BEAT = {
     "schema": "framepace/1", "stream": "cam0", "frame": None, "status": "blind", "reason": "silent",
     "published_s": 102.0, "silent_ms": 1500.0, "health": "blind", "tracks": [],
 }  # fmt: skip
-
-
-@pytest.fixture
-def module(chromium: Browser) -> Iterator[Callable[..., Any]]:
-    """A function that calls a function with a module of the page and an argument."""
-    page = chromium.new_page()
-
-    def answer(route: Route) -> None:
-        name = route.request.url.rsplit("/", 1)[1]
-        body = (PAGE / name).read_text() if name else ""
-        route.fulfill(body=body, content_type="text/javascript" if name else "text/html")
-
-    page.route("**/*", answer)
-    page.goto("http://page.test/")
-
-    def call(name: str, function: str, argument: object = None) -> Any:
-        return page.evaluate(f"async (given) => ({function})(await import('/page/{name}'), given)", argument)
-
-    yield call
-    page.close()
 
 
 def test_the_history_forgets(module) -> None:  # type: ignore[no-untyped-def]
@@ -118,30 +92,6 @@ def test_a_preview_message_is_taken_apart(module) -> None:  # type: ignore[no-un
         }""",
     )
     assert taken == [3, 2, 2]
-
-
-@pytest.mark.parametrize(
-    ("link", "stream", "kind"),
-    [
-        ({"name": "connecting"}, {}, "wait"),
-        ({"name": "locked"}, {}, "wait"),
-        ({"name": "gone", "why": "broke", "sinceS": 1}, {}, "gone"),
-        ({"name": "over", "sinceS": 1}, {}, "over"),
-        ({"name": "live"}, {}, "none"),
-        ({"name": "live"}, {"recordAtS": 18.9}, "stalled"),
-        ({"name": "live"}, {"recordAtS": 18.9, "stepS": 1}, "none"),  # frames are that far between
-        ({"name": "live"}, {"recordAtS": None}, "none"),  # nobody looks
-        ({"name": "live"}, {"last": BEAT}, "blind"),
-        ({"name": "live"}, {"last": RECORD | {"status": "blind", "reason": "warming"}, "blindSinceS": 19}, "blind"),
-        ({"name": "live"}, {"last": RECORD | {"status": "blind", "reason": "paused"}}, "paused"),
-        ({"name": "live"}, {"now": {"settings": {"paused": True}}}, "paused"),
-    ],
-)
-def test_what_must_be_said_first(module, link: dict[str, Any], stream: dict[str, Any], kind: str) -> None:  # type: ignore[no-untyped-def]
-    """The connection before the pipeline, that before the camera, and a pause last."""
-    usual = {"recordAtS": 19.9, "nowAtS": 19.5, "stepS": 0.05, "last": RECORD, "now": None, "blindSinceS": None}
-    function = "({ noticeOf }, [link, stream]) => noticeOf(link, stream, 20).kind"
-    assert module("notice.js", function, [link, usual | stream]) == kind
 
 
 def test_the_facts_of_a_frame(module) -> None:  # type: ignore[no-untyped-def]

@@ -88,7 +88,7 @@ function look() {
 function healthOf(notice, isWatching) {
   if (link.name !== "live" || notice.kind === "stalled") return null;
   const reported = stream.now?.report.health;
-  return isWatching ? stream.last?.health ?? reported : reported;
+  return isWatching && notice.kind !== "starting" ? stream.last?.health ?? reported : reported;
 }
 
 function watch() {

@@ -1,6 +1,7 @@
 /** Decides the one thing that must be said first, from what is known. Pure, so that it can be read and tried easily. */
 
 import { reasonInWords } from "./fates.js";
+import { isIdle } from "./stream.js";
 
 /** Records may stay away for so long; heartbeats come twice a second. */
 const QUIET_S = 1;
@@ -13,8 +14,8 @@ const EMPTY = "That does not mean that the scene is empty.";
 const NONE = { kind: "none", title: "", text: "", sinceS: null, isOld: false };
 
 /**
- * Return {kind, title, text, sinceS, isOld}: `kind` is `none`, `wait`, `paused`, `blind`, `stalled`, `over` or `gone`;
- * `isOld`: what the page shows is not how things are.
+ * Return {kind, title, text, sinceS, isOld}: `kind` is `none`, `wait`, `starting`, `paused`, `blind`, `stalled`,
+ * `over` or `gone`; `isOld`: what the page shows is not how things are.
  *
  * @param {object} link {name, why, retryAtS} of the connection.
  * @param {object} stream what came, with the times at which it came, seconds on the reader's clock.
@@ -27,11 +28,33 @@ export function noticeOf(link, stream, nowS) {
     return { kind: "over", title: "The run is over", text, sinceS: link.sinceS, isOld: true };
   }
   if (link.name !== "live") return { ...NONE, kind: "wait" };
-  return silence(stream, nowS) ?? blindness(stream, nowS) ?? paused(stream) ?? NONE;
+  return idleness(stream, nowS) ?? silence(stream, nowS) ?? blindness(stream, nowS) ?? paused(stream) ?? NONE;
 }
 
 function gone({ why }) {
   return `${why[0].toUpperCase()}${why.slice(1)}. What is shown is old.`;
+}
+
+/** Return why no records are due at all, as long as the server goes on saying so. */
+function idleness(stream, nowS) {
+  if (!isIdle(stream.now) || nowS - stream.nowAtS > BROKEN_S) return null;
+  return starting(stream) ?? paused(stream);
+}
+
+/** Say what is being opened; a record that came after the numbers proves that all of it is open by now. */
+function starting({ last, now, nowAtS, recordAtS }) {
+  if (now.report.ready_s !== null || recordAtS > nowAtS) return null;
+  const isOld = last !== null;
+  const text = `${waitedFor(now.report)}${isOld ? " What is shown is of an earlier run." : ""}`;
+  return { kind: "starting", title: "The run is starting", text, sinceS: nowAtS - now.report.duration_s, isOld };
+}
+
+/** Parts describe themselves once they are open. */
+function waitedFor({ detector, source }) {
+  const parts = [];
+  if (detector && !detector.provider) parts.push("the model");
+  if (Object.keys(source.details).length === 0) parts.push("the source");
+  return parts.length ? `Waiting for ${parts.join(" and ")}.` : "Model and source are open; the rest follows.";
 }
 
 function silence({ recordAtS, nowAtS, stepS }, nowS) {

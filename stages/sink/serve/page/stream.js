@@ -17,7 +17,10 @@ export class Stream {
   lastAnswer = null;
   /** The newest message of `/now`. */
   now = null;
-  /** When the newest record and the newest message of `/now` came, on the reader's clock. */
+  /**
+   * When the newest record and the newest message of `/now` came, on the reader's clock. While no records are due,
+   * the former goes on with the latter: what counts as silence begins when they are due again.
+   */
   recordAtS = null;
   nowAtS = null;
   /** Since when every answer is blind, on the reader's clock; null while they are not. */
@@ -47,6 +50,7 @@ export class Stream {
   takeNow(now, arrivedS) {
     this.now = now;
     this.nowAtS = arrivedS;
+    if (isIdle(now)) this.recordAtS = arrivedS;
   }
 
   /** Note that the connection is new. */
@@ -76,6 +80,12 @@ export class Stream {
     if (this.last && record.stream !== this.last.stream) return true;
     return record.frame !== null && this.lastAnswer !== null && record.frame <= this.lastAnswer.frame;
   }
+}
+
+/** Return whether no records are due: the run is not open yet, or it is lossless, without heartbeats, and paused. */
+export function isIdle(now) {
+  if (now === null) return false;
+  return now.report.ready_s === null || (now.report.mode === "lossless" && now.settings?.paused === true);
 }
 
 /** Return the moment that the boxes of a record are true for, seconds. */
