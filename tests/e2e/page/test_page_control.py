@@ -24,7 +24,6 @@ def test_the_token_is_asked_for(serve, look, synthetic: dict[str, Any]) -> None:
     seen = look(serve(synthetic, token=TOKEN).url, allowed=("status of 401",))
     seen.wait_link("locked")
     assert "only to those who know its token" in seen.text("#ask-token")
-    seen.page.keyboard.press("Escape")
     seen.page.keyboard.type("not-the-one")
     seen.page.keyboard.press("Enter")
     seen.wait("document.getElementById('ask-token').innerText.includes('not the right one')")
@@ -33,6 +32,23 @@ def test_the_token_is_asked_for(serve, look, synthetic: dict[str, Any]) -> None:
     seen.wait_link("live")
     seen.page.reload()
     seen.wait_link("live")
+
+
+def test_the_token_is_asked_for_again(serve, look, synthetic: dict[str, Any]) -> None:  # type: ignore[no-untyped-def]
+    """Who leaves the dialogue, however often, finds a way back to it, without a reload."""
+    seen = look(serve(synthetic, token=TOKEN).url, allowed=("status of 401",))
+    seen.wait_link("locked")
+    for _ in range(3):
+        seen.page.keyboard.press("Escape")
+    seen.wait("!document.getElementById('ask-token').open")
+    assert seen.text("#banner-title") == "Locked"
+    seen.page.click("#try-now")
+    seen.wait("document.getElementById('ask-token').open")
+    seen.page.keyboard.type(TOKEN)
+    seen.page.keyboard.press("Enter")
+    seen.wait_link("live")
+    seen.wait_notice("none")
+    assert not seen.page.is_visible("#try-now")
 
 
 def test_the_address_may_carry_the_token(serve, look, synthetic: dict[str, Any]) -> None:  # type: ignore[no-untyped-def]

@@ -26,7 +26,7 @@ HELD = {**PAUSED, "report": RUNNING["report"] | {"mode": "lossless"}}
     ("link", "stream", "kind"),
     [
         ({"name": "connecting"}, {}, "wait"),
-        ({"name": "locked"}, {}, "wait"),
+        ({"name": "locked"}, {}, "locked"),
         ({"name": "gone", "why": "broke", "sinceS": 1}, {}, "gone"),
         ({"name": "over", "sinceS": 1}, {}, "over"),
         ({"name": "live"}, {}, "none"),

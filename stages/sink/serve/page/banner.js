@@ -12,6 +12,8 @@ const SIGNS = {
   failed: ["#d9362b", "<path d='M3 3 13 13M13 3 3 13' stroke='C' stroke-width='3'/>"],
   unknown: ["#888888", "<rect x='3' y='3' width='10' height='10' fill='none' stroke='C' stroke-width='3'/>"],
 };
+/** States that the reader can do something about. */
+const CAN_TRY = ["locked", "gone", "over"];
 const LINKS = { connecting: "connecting", live: "connected", locked: "token needed", gone: "no connection", over: "run is over" };
 
 /** The words are read aloud when they change; the running seconds beside them are not. */
@@ -35,7 +37,7 @@ export class Banner {
     write(byId("banner-title"), notice.title);
     write(byId("banner-text"), notice.text);
     write(byId("banner-count"), counted(notice, link, nowS));
-    byId("try-now").hidden = link.name !== "gone" && link.name !== "over";
+    byId("try-now").hidden = !CAN_TRY.includes(link.name);
     write(byId("link"), LINKS[link.name]);
   }
 

@@ -15,7 +15,7 @@ const NONE = { kind: "none", title: "", text: "", sinceS: null, isOld: false };
 
 /**
  * Return {kind, title, text, sinceS, isOld}: `kind` is `none`, `wait`, `starting`, `paused`, `blind`, `stalled`,
- * `over` or `gone`; `isOld`: what the page shows is not how things are.
+ * `locked`, `over` or `gone`; `isOld`: what the page shows is not how things are.
  *
  * @param {object} link {name, why, retryAtS} of the connection.
  * @param {object} stream what came, with the times at which it came, seconds on the reader's clock.
@@ -26,6 +26,10 @@ export function noticeOf(link, stream, nowS) {
   if (link.name === "over") {
     const text = "The program ended it. This page goes on when it runs again.";
     return { kind: "over", title: "The run is over", text, sinceS: link.sinceS, isOld: true };
+  }
+  if (link.name === "locked") {
+    const text = "This server wants a token. Try now, and you are asked for it.";
+    return { kind: "locked", title: "Locked", text, sinceS: null, isOld: stream.last !== null };
   }
   if (link.name !== "live") return { ...NONE, kind: "wait" };
   return idleness(stream, nowS) ?? silence(stream, nowS) ?? blindness(stream, nowS) ?? paused(stream) ?? NONE;

@@ -5,14 +5,13 @@ import { byId, write } from "./dom.js";
 const UNKNOWN = "This server shows itself only to those who know its token.";
 const WRONG = "That token is not the right one.";
 
-/** The dialogue cannot be left without a token: without one there is nothing to see. */
+/** The dialogue may be left without a token, because no page can keep a browser from that; it can be asked for again. */
 export class TokenPrompt {
   #access;
   #dialog = byId("ask-token");
 
   constructor(access, given) {
     this.#access = access;
-    this.#dialog.addEventListener("cancel", (event) => event.preventDefault());
     byId("token-form").addEventListener("submit", () => {
       access.token = byId("token").value.trim();
       byId("token").value = "";
