@@ -171,6 +171,7 @@ def look(chromium: Browser) -> Iterator[Look]:
         *,
         size: tuple[int, int] = _DESKTOP,
         colours: str = "dark",
+        touch: bool = False,
         script: str | None = None,
         outages: bool = False,
         allowed: tuple[str, ...] = (),
@@ -178,6 +179,8 @@ def look(chromium: Browser) -> Iterator[Look]:
         context = chromium.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme=colours,  # type: ignore[arg-type]  # a string of a few
+            has_touch=touch,
+            is_mobile=touch,
         )
         if script is not None:
             context.add_init_script(script)

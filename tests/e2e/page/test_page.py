@@ -161,6 +161,38 @@ def test_the_strip_tells_of_each_frame(serve, look, synthetic: dict[str, Any]) -
     assert seen.page.get_attribute("#strip", "aria-valuetext") == "no frame chosen"
 
 
+def test_a_tap_chooses_a_frame(serve, look, synthetic: dict[str, Any]) -> None:  # type: ignore[no-untyped-def]
+    """The tapped one, not the newest; it stays when the finger is gone, until another tap, Escape or a tap outside."""
+    seen = look(serve(synthetic).url, size=PHONE, touch=True)
+    seen.wait(f"({FILLED_COLUMNS})() > 60")
+    strip = seen.page.locator("#strip")
+    strip.scroll_into_view_if_needed()
+    box = strip.bounding_box()
+
+    def tap(from_right_px: int) -> int:
+        seen.page.touchscreen.tap(box["x"] + box["width"] - from_right_px, box["y"] + 60)
+        seen.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        said = seen.page.get_attribute("#strip", "aria-valuetext")
+        assert seen.text("#strip-facts") == said
+        return int(said.split()[1])
+
+    newest = "Number(document.querySelector('#strip').getAttribute('aria-valuemax'))"
+    chosen = "Number(document.querySelector('#strip').getAttribute('aria-valuenow'))"
+    older = tap(20)
+    assert seen.page.evaluate(f"{newest} - {chosen}") > 10
+    newer = tap(12)
+    assert newer > older
+    assert tap(20) == older
+    for name in ("pointerdown", "pointercancel", "pointerleave"):  # a finger that scrolls the page
+        strip.dispatch_event(name, {"pointerType": "touch"})
+    assert f"frame {older} " in seen.text("#strip-facts")
+    seen.page.keyboard.press("Escape")
+    assert seen.page.get_attribute("#strip", "aria-valuetext") == "no frame chosen"
+    tap(20)
+    seen.page.locator("#strip-name").tap()
+    seen.wait("document.getElementById('strip').getAttribute('aria-valuetext') === 'no frame chosen'")
+
+
 def test_the_numbers_are_those_of_the_run(serve, look, synthetic: dict[str, Any]) -> None:  # type: ignore[no-untyped-def]
     """Shares, ages, rates, stages, books and readers."""
     seen = look(serve(synthetic).url)

@@ -19,6 +19,8 @@ export class Strip {
   #counts = new Map();
   #colours;
   #chosen = null;
+  /** The entry that a finger or a pen chose: it stays chosen when they are gone. */
+  #tapped = null;
   #heldS = null;
   #drawnAtMs = -Infinity;
   #calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -27,13 +29,21 @@ export class Strip {
     this.#stream = stream;
     this.recolour();
     this.#makeLegend();
-    this.#canvas.addEventListener("pointermove", (event) => this.#point(event));
-    this.#canvas.addEventListener("pointerdown", (event) => this.#point(event));
-    this.#canvas.addEventListener("pointerleave", () => this.#release());
+    this.#listen();
+    requestAnimationFrame((atMs) => this.#tick(atMs));
+  }
+
+  /** Without hovering, a browser says pointerdown, pointerup, pointerleave, focus, click, in this order. */
+  #listen() {
+    this.#canvas.addEventListener("pointermove", (event) => (event.buttons || !this.#tapped) && this.#point(event));
+    this.#canvas.addEventListener("pointerdown", (event) => this.#press(event));
+    this.#canvas.addEventListener("pointerup", (event) => this.#lift(event));
+    this.#canvas.addEventListener("pointercancel", () => this.#tapped ? this.#choose(this.#tapped) : this.#release());
+    this.#canvas.addEventListener("pointerleave", () => this.#tapped ?? this.#release());
+    document.addEventListener("click", (event) => this.#tapped && event.target !== this.#canvas && this.#release());
     this.#canvas.addEventListener("focus", () => this.#chosen ?? this.#choose(this.#entries().at(-1)));
     this.#canvas.addEventListener("blur", () => this.#release());
     this.#canvas.addEventListener("keydown", (event) => this.#key(event));
-    requestAnimationFrame((atMs) => this.#tick(atMs));
   }
 
   /** Read the colours again. */
@@ -92,6 +102,15 @@ export class Strip {
     }
   }
 
+  #press(event) {
+    if (event.pointerType === "mouse") this.#tapped = null;
+    this.#point(event);
+  }
+
+  #lift(event) {
+    if (event.pointerType !== "mouse") this.#tapped = this.#chosen;
+  }
+
   #point(event) {
     this.#choose(this.#nearest(momentAt(event.offsetX, this.#heldS ?? this.#nowS(), this.#place())));
   }
@@ -120,7 +139,10 @@ export class Strip {
     };
     if (event.key === "Escape") this.#release();
     else if (!(event.key in goals) || entries.length === 0) return;
-    else this.#choose(entries[Math.max(0, Math.min(entries.length - 1, goals[event.key]()))]);
+    else {
+      this.#tapped = null;
+      this.#choose(entries[Math.max(0, Math.min(entries.length - 1, goals[event.key]()))]);
+    }
     event.preventDefault();
   }
 
@@ -137,7 +159,7 @@ export class Strip {
   }
 
   #release() {
-    this.#chosen = null;
+    this.#chosen = this.#tapped = null;
     this.#heldS = null;
     attribute(this.#canvas, "aria-valuetext", "no frame chosen");
   }
