@@ -94,6 +94,27 @@ def test_a_preview_message_is_taken_apart(module) -> None:  # type: ignore[no-un
     assert taken == [3, 2, 2]
 
 
+def test_a_trace_has_time_to_come(module) -> None:  # type: ignore[no-untyped-def]
+    """A minute, where other answers have five seconds."""
+    limits_ms = module(
+        "trace.js",
+        """async ({ startTrace }) => {
+          const { Access } = await import("/page/access.js");
+          const limitsMs = [];
+          const timeout = AbortSignal.timeout.bind(AbortSignal);
+          AbortSignal.timeout = (ms) => (limitsMs.push(ms), timeout(ms));
+          window.fetch = async () => new Response("not here", { status: 404 });
+          document.body.innerHTML = "<button id=trace></button><i id=trace-said></i>";
+          const access = new Access();
+          await access.request("report");
+          startTrace(access);
+          document.getElementById("trace").click();
+          return limitsMs;
+        }""",
+    )
+    assert limits_ms == [5000, 60_000]
+
+
 def test_the_facts_of_a_frame(module) -> None:  # type: ignore[no-untyped-def]
     """Say in words what became of it, why, and which stage it was."""
     blame = {"stage": "detect", "part": "run", "took_ms": 88.0, "usual_ms": 60.0}

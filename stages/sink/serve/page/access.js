@@ -1,6 +1,7 @@
 /** How the page asks the server: where it is, and with which token. */
 
 const KEPT = "framepace token";
+/** For an answer to the last byte, unless it is a long one. */
 const TIMEOUT_MS = 5000;
 
 /** Knows the token: from the address (`#token=T`, taken out of it at once), or typed in; kept until the tab closes. */
@@ -21,8 +22,8 @@ export class Access {
     sessionStorage.setItem(KEPT, token);
   }
 
-  /** Ask for a path of the server; throws when there is no answer in time. */
-  request(path, { method = "GET", json } = {}) {
+  /** Ask for a path of the server; throws when there is no whole answer in time. */
+  request(path, { method = "GET", json, timeoutMs = TIMEOUT_MS } = {}) {
     const headers = {};
     if (this.token) headers.Authorization = `Bearer ${this.token}`;
     if (json !== undefined) headers["Content-Type"] = "application/json";
@@ -31,7 +32,7 @@ export class Access {
       headers,
       body: json === undefined ? undefined : JSON.stringify(json),
       cache: "no-store",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     });
   }
 
