@@ -94,6 +94,36 @@ def test_a_preview_message_is_taken_apart(module) -> None:  # type: ignore[no-un
     assert taken == [3, 2, 2]
 
 
+@pytest.mark.parametrize(
+    ("frames", "text"),
+    [
+        ({}, "No answers yet."),
+        ({"fresh": 1}, "Every answer was fresh."),
+        ({"missed": 3}, "No reasons are known; frames without an answer: 3."),
+        ({"fresh": 9, "missed": 1}, "No reasons are known; frames without an answer: 1."),
+        ({"fresh": 9, "undecodable": 1, "abandoned": 1}, "No reasons are known; frames without an answer: 2."),
+        ({"fresh": 9, "forecast": 1}, "No reasons are known."),
+        ({"blind": 1}, "No reasons are known."),
+    ],
+)
+def test_only_fresh_answers_are_called_fresh(module, frames: dict[str, int], text: str) -> None:  # type: ignore[no-untyped-def]
+    """Where no reason was counted it is said that all was fresh only if something was, and nothing else."""
+    none = dict.fromkeys(("captured", "fresh", "forecast", "blind", "missed", "undecodable", "abandoned"), 0)
+    said = module(
+        "lists.js",
+        """({ showLists }, frames) => {
+          for (const id of ["reasons", "blames", "books", "source", "detector", "sinks", "queues", "changes",
+            "changes-note", "changes-panel"]) document.body.appendChild(document.createElement("div")).id = id;
+          const source = { clock: null, reconnects: 0, losses: {}, away_s: 0, heartbeats: 0, details: {} };
+          const report = { frames, source, reasons: { late: 0 }, detector: null, sinks: {}, queues: {}, changes: [] };
+          showLists({ report, window: {}, viewers: 0 });
+          return document.getElementById("reasons").lastChild.textContent;
+        }""",
+        none | frames,
+    )
+    assert said == text
+
+
 def test_a_trace_has_time_to_come(module) -> None:  # type: ignore[no-untyped-def]
     """A minute, where other answers have five seconds."""
     limits_ms = module(

@@ -26,7 +26,15 @@ function showReasons({ report, window }) {
     .filter(([reason, inAll]) => inAll || recent[reason])
     .sort(([a, allA], [b, allB]) => (recent[b] ?? 0) - (recent[a] ?? 0) || allB - allA)
     .map(([reason, inAll]) => [reasonAsLabel(reason), count(recent[reason] ?? 0), count(inAll)]);
-  writeTable(byId("reasons"), ["reason", "5 s", "in all"], rows, "Every answer was fresh.");
+  writeTable(byId("reasons"), ["reason", "5 s", "in all"], rows, withoutReasons(report.frames));
+}
+
+/** Return what is to be said of frames that no reason was counted for. */
+function withoutReasons({ fresh, forecast, blind, missed, undecodable, abandoned }) {
+  const unanswered = missed + undecodable + abandoned;
+  if (unanswered) return `No reasons are known; frames without an answer: ${count(unanswered)}.`;
+  if (forecast + blind) return "No reasons are known.";
+  return fresh ? "Every answer was fresh." : "No answers yet.";
 }
 
 function showBlames(report) {
