@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from peer import byte_track
 
 from pipeline.clock import RealClock
 from pipeline.frame import Answer, CaptureClock, FrameInfo, Status
@@ -95,12 +96,10 @@ class OwnTracker:
 
 
 class ByteTrack:
-    """Of the package `trackers`; it starts tracks from a score of 0.25, as framepace does, since its 0.7 finds few."""
+    """Of the package `trackers`, set as in peer.py."""
 
     def __init__(self, fps: float) -> None:
-        import trackers
-
-        self._tracker = trackers.ByteTrackTracker(frame_rate=fps, track_activation_threshold=0.25)
+        self._tracker = byte_track(fps)
 
     def __call__(self, found: Detections, info: FrameInfo) -> Tracks | None:
         """Return the tracks of this frame."""
