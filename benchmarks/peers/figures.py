@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Figures:
     told: int
     """Pictures that the peer itself says it did not answer, of the whole run."""
     first_answer_s: float
-    """From the start of its process to its first answer that says something."""
+    """From the start of its process to its first answer that says something; not a number where none did."""
     cpu_cores: float
     peak_rss_mib: float
 
@@ -52,9 +53,10 @@ def figures(outcome: Outcome) -> Figures:
     """
     answers = sorted(outcome.answers, key=lambda answer: answer.given_ns)
     informed = [answer for answer in answers if answer.status != "blind"]
-    if not informed:
+    if not answers:
         raise ValueError(outcome.failure or "no answer")
-    counted = _counted(outcome.sent, informed[0].given_ns + WARM_UP_NS, answers[-1].given_ns - TAIL_NS)
+    first_ns = informed[0].given_ns if informed else answers[0].given_ns
+    counted = _counted(outcome.sent, first_ns + WARM_UP_NS, answers[-1].given_ns - TAIL_NS)
     if not counted:
         raise ValueError(outcome.failure or "too short a run")
     fresh_ages = _ages(counted, [answer for answer in informed if answer.status == "fresh"])
@@ -72,7 +74,7 @@ def figures(outcome: Outcome) -> Figures:
         answered_by=_shares(informed_ages, len(counted)),
         silent=len(counted) - len(any_ages),
         told=outcome.told,
-        first_answer_s=round((informed[0].given_ns - outcome.start_ns) / 1e9, 2),
+        first_answer_s=round((first_ns - outcome.start_ns) / 1e9, 2) if informed else math.nan,
         cpu_cores=round(outcome.cpu_cores, 2),
         peak_rss_mib=round(outcome.peak_rss_mib),
     )

@@ -9,7 +9,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,18 @@ PEERS = (
 )
 
 
+def chosen(names: Sequence[str] | None, among: Sequence[Peer] = PEERS) -> list[Peer]:
+    """Return the peers of these names, in their usual order; all if None.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    known = [peer.name for peer in among]
+    if unknown := set(names or ()) - set(known):
+        raise ValueError(f"unknown --peer {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return [peer for peer in among if names is None or peer.name in names]
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a run left behind."""
@@ -80,7 +92,7 @@ def outcome_of(peer: Peer, task: Task, folder: Path) -> Outcome:
         folder: where environments are kept, and what the run writes.
 
     Raises:
-        RuntimeError: the peer's environment cannot be made.
+        RuntimeError: the peer's environment cannot be made, or it is framepace and failed.
     """
     python = python_of(peer.environment, folder / "peers")
     log, output, errors = folder / "sent.log", folder / "answers.txt", folder / "errors.txt"
@@ -91,11 +103,21 @@ def outcome_of(peer: Peer, task: Task, folder: Path) -> Outcome:
             command = ours.command(task, peer.settings, url, output)
         else:
             command = peer_command(peer, python, task, url, output)
-        code, usage = _finish(subprocess.Popen(command, env=peer_environment(), stdout=err, stderr=err), task.seconds)
+        out = subprocess.PIPE if peer.is_ours else err
+        process = subprocess.Popen(command, env=peer_environment(), stdout=out, stderr=err)
+        arrivals = None if process.stdout is None else ours.Arrivals(process.stdout)
+        code, usage = _finish(process, task.seconds)
         wall_s = (time.monotonic_ns() - start_ns) / 1e9
-    sent = read_sent(log)
-    answers, told = ours.read(output, sent) if peer.is_ours else read_answers(output)
     lines = errors.read_text(errors="replace").strip().splitlines()
+    failure = "" if code == 0 else f"ended with {code}: {lines[-1] if lines else ''}"
+    sent = read_sent(log)
+    if arrivals is None:
+        answers, told = read_answers(output)
+    else:
+        arrivals.write(output)
+        if not ours.report_of(output).exists():
+            raise RuntimeError(failure or "ended without a report")
+        answers, told = ours.read(output, sent)
     return Outcome(
         answers=answers,
         sent=sent,
@@ -103,7 +125,7 @@ def outcome_of(peer: Peer, task: Task, folder: Path) -> Outcome:
         start_ns=start_ns,
         cpu_cores=(usage.ru_utime + usage.ru_stime) / wall_s,
         peak_rss_mib=usage.ru_maxrss / 1024,
-        failure="" if code == 0 else f"ended with {code}: {lines[-1] if lines else ''}",
+        failure=failure,
     )
 
 

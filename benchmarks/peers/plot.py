@@ -89,6 +89,8 @@ def _rows(axes: Any, names: list[str]) -> None:
 def _span(values: Sequence[Figures]) -> tuple[float, float]:
     """Return the ages between which all loads are drawn, with room for the numbers beside the oldest."""
     values = [value for value in values if value.fresh]
+    if not values:
+        return AGE_TICKS_MS[0], AGE_TICKS_MS[-1]
     return min(value.age_p50_ms for value in values) / 1.3, max(value.age_max_ms for value in values) * 3
 
 
@@ -159,10 +161,10 @@ def read(path: Path) -> dict[str, dict[str, Figures | str]]:
 def _figures(value: Any) -> Figures | str:
     if isinstance(value, str):
         return value
-    ages = {name: math.nan if value[name] is None else value[name] for name in value if name.startswith("age_")}
+    numbers = {name: math.nan for name, number in value.items() if number is None}
     shares = {name: {int(limit): share for limit, share in value[name].items()} for name in ("fresh_by", "answered_by")}
     known = {field.name: value[field.name] for field in dataclasses.fields(Figures)}
-    return Figures(**{**known, **ages, **shares})
+    return Figures(**{**known, **numbers, **shares})
 
 
 def main() -> None:

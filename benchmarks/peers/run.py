@@ -6,8 +6,9 @@ Each peer runs in an environment and a process of its own (made on the first run
 for GStreamer: make peer-packages). A load is the detector: milliseconds of a stand-in that sleeps, as an accelerator
 would leave the processor free, or `model`, framepace's embedded one on one thread; then @FPS of the camera, and +burn
 for other processes that keep all cores busy. The clip is 720p H.264, with its pictures numbered in their pixels. Ages
-are from the camera's note that it has sent the last byte of a picture to the moment of the answer, on one clock. The
-first 2 s after the first answer do not count.
+are from the camera's note that it has sent the last byte of a picture to the moment of the answer, on one clock: for
+framepace when its line has come through a pipe, for the others when they are about to write. The first 2 s after the
+first answer do not count.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import clip
 from figures import LIMITS_MS, Figures, figures
-from peers import PEERS, Peer, outcome_of
+from peers import PEERS, Peer, chosen, outcome_of
 from task import Task
 
 FOLDER = Path(tempfile.gettempdir()) / "framepace-bench"
@@ -60,11 +61,16 @@ def line(name: str, value: Figures | str) -> str:
         return f"{name:22} left out: {value}"
     fresh = " ".join(f"{100 * value.fresh_by[limit]:6.1f}" for limit in LIMITS_MS)
     answered = " ".join(f"{100 * value.answered_by[limit]:6.1f}" for limit in LIMITS_MS)
-    ages = f"{value.age_p50_ms:8.1f} {value.age_p99_ms:8.1f} {value.age_max_ms:8.1f}"
+    ages = " ".join(_number(age, 8, 1) for age in (value.age_p50_ms, value.age_p99_ms, value.age_max_ms))
     return (
         f"{name:22}{ages}  {fresh}   {answered}  {value.silent:6}/{value.sent:<5} {value.told:6} "
-        f"{value.first_answer_s:6.2f} {value.cpu_cores:5.2f} {value.peak_rss_mib:5.0f}"
+        f"{_number(value.first_answer_s, 6, 2)} {value.cpu_cores:5.2f} {value.peak_rss_mib:5.0f}"
     )
+
+
+def _number(value: float, width: int, digits: int) -> str:
+    """Return a number, or `-` where there is none."""
+    return f"{'-' if math.isnan(value) else f'{value:.{digits}f}':>{width}}"
 
 
 def as_data(value: Figures | str) -> object:
@@ -91,24 +97,21 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="draw ages and shares of the first loads into this PNG")
     arguments = parser.parse_args()
     try:
+        peers = chosen(arguments.peer)
         tasks = {load: task_of(load, arguments.seconds) for load in arguments.load or LOADS}
     except ValueError as error:
         parser.error(str(error))
     most = max(task.fps * task.seconds for task in tasks.values())
     if most > clip.MOST - 300:
         parser.error(f"{most:g} pictures are more than can be numbered ({clip.MOST}); take fewer --seconds")
-    names = arguments.peer or [peer.name for peer in PEERS]
-    if unknown := set(names) - {peer.name for peer in PEERS}:
-        parser.error(f"unknown --peer {', '.join(sorted(unknown))}")
     FOLDER.mkdir(exist_ok=True)
     clip.make(next(iter(tasks.values())).clip, clip.MOST, SIZE)
     rows: dict[str, dict[str, Figures | str]] = {}
     for load, task in tasks.items():
         print(f"\n{load}\n{HEAD}", flush=True)
-        for peer in PEERS:
-            if peer.name in names:
-                value = rows.setdefault(load, {})[peer.name] = measure(peer, task)
-                print(line(peer.name, value), flush=True)
+        for peer in peers:
+            value = rows.setdefault(load, {})[peer.name] = measure(peer, task)
+            print(line(peer.name, value), flush=True)
         if arguments.json:
             data = {at: {name: as_data(value) for name, value in row.items()} for at, row in rows.items()}
             arguments.json.write_text(json.dumps(data, indent=1))

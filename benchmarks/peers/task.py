@@ -28,6 +28,8 @@ class Answer:
     status: str = "fresh"
     true_at_ns: int | None = None
     """The moment that its boxes are true for, where a peer says it."""
+    said_ns: int | None = None
+    """When it was given by the peer's own account, where `given_ns` is when it arrived."""
 
 
 @dataclass(frozen=True)

@@ -90,4 +90,14 @@ def test_a_program_whose_every_answer_is_a_forecast(at: SimpleNamespace, script:
     """It answered all of them; there is no age of fresh ones, which JSON says as null."""
     found = at.figures_of([at.answer(number, 40, "forecast") for number in range(PICTURES)])
     assert (found.fresh, found.answered_by[50], found.silent) == (0, 1, 0)
-    assert script("run").as_data(found)["age_p50_ms"] is None
+    run = script("run")
+    assert run.as_data(found)["age_p50_ms"] is None
+    assert run.line("framepace 50 ms", found).split()[3:9] == ["-", "-", "-", "0.0", "0.0", "0.0"]
+
+
+def test_a_program_that_is_blind_all_the_time(at: SimpleNamespace, script: Callable[[str], ModuleType]) -> None:
+    """It has its row, too: nothing is answered, and nothing is lost in silence."""
+    found = at.figures_of([at.answer(number, 40, "blind") for number in range(PICTURES)])
+    assert (found.sent, found.fresh, found.answered_by[200], found.silent) == (29, 0, 0, 0)
+    assert script("run").as_data(found)["first_answer_s"] is None
+    assert "nan" not in script("run").line("framepace", found)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+
+import pytest
 
 
 def test_answers_are_read_and_other_lines_left(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
@@ -33,3 +36,30 @@ def test_only_loops_that_track_are_told_so(script: Callable[[str], ModuleType]) 
         assert ("--tracker" in command) is tracker
         assert set(peer.options) <= set(command)
         assert command[command.index("--fps") + 1] == "10"
+
+
+def test_framepace_that_fails_to_start_says_why(
+    script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In its own words; the report of an earlier run is not taken for its own."""
+    peers, task = script("peers"), script("task")
+    monkeypatch.setattr(peers, "camera", lambda log, _: _without_camera(log))
+    (tmp_path / "answers.report").write_text('{"frames": {}}')
+    peer = peers.Peer("framepace", "", peers.OWN, settings={"deadline": "soon"})
+    with pytest.raises(RuntimeError, match=r"^ended with 2: framepace: .*'soon' is not a duration"):
+        peers.outcome_of(peer, task.Task("model", 1.0, Path("clip.mp4")), tmp_path)
+
+
+@contextlib.contextmanager
+def _without_camera(log: Path) -> Iterator[str]:
+    log.write_text("")
+    yield "rtsp://127.0.0.1:1/stream"
+
+
+def test_peers_are_chosen_by_name(script: Callable[[str], ModuleType]) -> None:
+    """In the usual order; all of them if nothing is said; an unknown one is refused."""
+    peers = script("peers")
+    assert [peer.name for peer in peers.chosen(["framepace", "cv2 loop"])] == ["cv2 loop", "framepace"]
+    assert peers.chosen(None) == list(peers.PEERS)
+    with pytest.raises(ValueError, match="unknown --peer ffmpeg; there are cv2 loop, "):
+        peers.chosen(["ffmpeg", "cv2 loop"])

@@ -60,3 +60,14 @@ def test_what_was_written_can_be_drawn_later(script: Callable[[str], ModuleType]
     assert rows["64"]["framepace"].answered_by == shares
     script("plot").draw(rows, tmp_path / "run.png")
     assert cv2.imread(str(tmp_path / "run.png")) is not None
+
+
+def test_a_load_without_one_fresh_answer_is_drawn(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    """Its shares are there, its ages are not."""
+    shares = {50: 0.0, 100: 1.0, 200: 1.0}
+    nan = float("nan")
+    figures = script("figures").Figures(90, 0, nan, nan, nan, shares, shares, 0, 0, nan, 0.3, 150)
+    (tmp_path / "run.json").write_text(json.dumps({"64": {"framepace": script("run").as_data(figures)}}))
+    rows = script("plot").read(tmp_path / "run.json")
+    script("plot").draw(rows, tmp_path / "run.png")
+    assert cv2.imread(str(tmp_path / "run.png")) is not None
