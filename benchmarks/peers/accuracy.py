@@ -7,29 +7,33 @@ PETS09-S2L1 (MOTChallenge form), whose frames are the clip's. Peers run as in ru
 one thread, `+64` for 64 ms more in each run of it, and ByteTrack of the package `trackers`. For each picture that the
 camera sends, what counts is the newest answer that had been given by then (streaming accuracy, Li et al. 2020): its
 boxes as they are. framepace's readers may also move them to that moment by the velocities in the record: `moved`. The
-first seconds, in which programs start, are left out for all alike.
+first seconds, in which programs start, are left out for all alike. `offline` is what the same detector and framepace's
+tracker say of the same pictures, at the same rate, with all the time they want: what is less is lost by lateness.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import clip
 import numpy as np
-from peers import PEERS, Outcome, outcome_of
+import ours
+from peers import PEERS, Outcome, Peer, chosen, outcome_of, peer_environment
 from run import FOLDER
 from task import Answer, Sent, Task
 
-from stages.evaluate.held import Given, view
+from stages.evaluate.held import Given, given_from_records, view
 from stages.evaluate.scores import Scores, score
-from stages.evaluate.truth import Objects, Truth, read_truth
+from stages.evaluate.truth import NOTHING, Objects, Truth, read_truth
 
 PICTURES = 795
 LEFT_OUT_S = 3.0
@@ -72,6 +76,22 @@ def scored(outcome: Outcome, truth: Truth, fps: int) -> tuple[Scores, Scores, in
     return score(seen.held, there), score(seen.moved, there), len(sent)
 
 
+def offline(truth: Truth, fps: int, path: Path) -> tuple[Scores, int]:
+    """Return framepace's lossless scores of the clip at a rate, and of how many pictures: those that count live.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    command = ours.lossless_command(clip.at_rate(path, fps), path.with_name("offline.jsonl"))
+    done = subprocess.run(command, env=peer_environment(), capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode:
+        raise RuntimeError(f"ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
+    given = given_from_records([json.loads(text) for text in done.stdout.splitlines()], truth.class_names)
+    said = {answer.frame_id: answer.objects for answer in given}
+    counted = [number for number in range(PICTURES) if number >= LEFT_OUT_S * fps]
+    return score([said.get(number, NOTHING) for number in counted], [truth.frames[n] for n in counted]), len(counted)
+
+
 def line(name: str, scores: Scores) -> str:
     """Return a row of the table."""
     values = [getattr(scores, field.name) for field in dataclasses.fields(Scores)]
@@ -87,18 +107,24 @@ def main() -> None:
     parser.add_argument("--peer", action="append", help=f"repeatable; {', '.join(peer.name for peer in PEERS)}")
     parser.add_argument("--json", type=Path, help="write all scores here")
     arguments = parser.parse_args()
-    truth = read_truth(arguments.truth)
+    try:
+        truth, peers = read_truth(arguments.truth), chosen(arguments.peer)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     if len(truth.frames) < PICTURES:
         parser.error(f"{arguments.truth} labels {len(truth.frames)} frames, the clip has {PICTURES}")
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"numbered-{PICTURES}.mp4"
     clip.make(path, PICTURES)
     rows: list[dict[str, object]] = []
+    offline_of = functools.cache(lambda fps: offline(truth, fps, path))
     for detector in arguments.detector or ("model", "model+64"):
         for fps in arguments.fps or (10, 20, 30):
             task = Task(detector, PICTURES / fps + START_S, path, fps, tracker=True)
             print(f"\n{detector}, {fps} fps\n{'':26}{HEAD}", flush=True)
-            rows += _side_by_side(task, truth, arguments.peer)
+            if any(peer.is_ours for peer in peers):
+                rows += _offline_row(task, offline_of)
+            rows += _side_by_side(task, truth, peers)
             if arguments.json:
                 arguments.json.write_text(json.dumps(rows, indent=1))
 
@@ -106,11 +132,21 @@ def main() -> None:
 HEAD = "".join(f"{name:>8}" for name in ("sAP", "sAP50", "sAP75", "HOTA", "DetA", "AssA", "MOTA", "IDF1"))
 
 
-def _side_by_side(task: Task, truth: Truth, names: Sequence[str] | None) -> list[dict[str, object]]:
+def _offline_row(task: Task, offline_of: Callable[[int], tuple[Scores, int]]) -> list[dict[str, object]]:
+    name = "framepace, offline"
+    try:
+        scores, count = offline_of(task.fps)
+    except RuntimeError as error:
+        print(f"{name:26}left out: {error}", flush=True)
+        return []
+    print(line(name, scores), flush=True)
+    about = {"detector": task.detector, "fps": task.fps, "peer": name, "pictures": count}
+    return [about | scores.as_data()]
+
+
+def _side_by_side(task: Task, truth: Truth, peers: Sequence[Peer]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    for peer in PEERS:
-        if names and peer.name not in names:
-            continue
+    for peer in peers:
         try:
             held, moved, count = scored(outcome_of(peer, task, FOLDER), truth, task.fps)
         except (RuntimeError, ValueError) as error:

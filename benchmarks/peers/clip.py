@@ -46,3 +46,26 @@ def make(path: Path, pictures: int, size: tuple[int, int] | None = None, gop: in
                     number += 1
         target.mux(stream.encode(None))
     part.rename(path)
+
+
+def at_rate(path: Path, fps: int) -> Path:
+    """Return the clip, its very packets, with times as the camera gives them at another rate.
+
+    Args:
+        path: of a clip of `make`.
+        fps: pictures a second.
+    """
+    retimed = path.with_stem(f"{path.stem}-{fps}fps")
+    if retimed.exists():
+        return retimed
+    part = retimed.with_suffix(".part.mp4")
+    with av.open(str(path)) as source, av.open(str(part), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(packet for packet in source.demux(video=0) if packet.size):
+            packet.stream = stream
+            packet.time_base = Fraction(1, fps)
+            packet.pts = packet.dts = number
+            packet.duration = 1
+            target.mux(packet)
+    part.rename(retimed)
+    return retimed

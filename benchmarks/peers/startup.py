@@ -6,7 +6,7 @@ Everything counts: the interpreter, imports, loading and warming framepace's emb
 first picture's way, until its fresh answer has come through a pipe to this program. All run the same model on one
 thread (framepace on a file: on one thread a frame); only framepace tracks, too, unless --tracker. The camera is that of
 run.py, the file the shipped clip. Peers are run in turns; a first round, which brings programs and libraries into
-memory, does not count.
+memory, does not count. Who gives no answer, or has no environment, is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +27,7 @@ import clip
 import ours
 from accuracy import PICTURES
 from environments import python_of
-from peers import PEERS, Peer, camera, peer_command, peer_environment
+from peers import PEERS, Peer, camera, chosen, peer_command, peer_environment
 from run import FOLDER
 from task import Task
 
@@ -47,7 +46,7 @@ def command_of(peer: Peer, source: str, task: Task, url: str) -> list[str]:
         return peer_command(peer, python_of(peer.environment, FOLDER / "peers"), task, url, OUT)
     if source == "file":
         return [str(ours.PROGRAM), "run", url, "--sink", "stdout", "--quiet"]
-    command = ours.command(task, {"sinks": ["stdout"]}, url, FOLDER / "startup.jsonl")
+    command = ours.command(task, {}, url, FOLDER / "startup.jsonl")
     return command[: command.index("--report")]
 
 
@@ -76,6 +75,27 @@ def first_answer_s(command: Sequence[str]) -> float:
     raise RuntimeError("no answer")
 
 
+def times_of(
+    peers: Sequence[Peer], source: str, task: Task, url: str, rounds: int
+) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Return the seconds of each peer, all in turns; and why others are left out, which one failure is enough for."""
+    times: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    failures: dict[str, str] = {}
+    for number in range(1 + rounds):
+        for peer in peers:
+            if peer.name in failures:
+                continue
+            try:
+                seconds = first_answer_s(command_of(peer, source, task, url))
+            except RuntimeError as error:
+                failures[peer.name] = str(error)
+                del times[peer.name]
+                continue
+            if number:
+                times[peer.name].append(seconds)
+    return times, failures
+
+
 def is_answer(line: str) -> bool:
     """Return whether a line is a record of a fresh answer; peers may say other things, too."""
     return line.startswith("{") and json.loads(line).get("status", "fresh") == "fresh"
@@ -95,23 +115,25 @@ def main() -> None:
     parser.add_argument("--tracker", action="store_true", help="peers track with ByteTrack of the package trackers")
     parser.add_argument("--json", type=Path, help="write all times here")
     arguments = parser.parse_args()
-    peers = [peer for peer in PEERS if peer.name in (arguments.peer or [peer.name]) and not peer.settings]
+    try:
+        peers = chosen(arguments.peer, [peer for peer in PEERS if not peer.settings])
+    except ValueError as error:
+        parser.error(str(error))
+    if arguments.rounds < 1:
+        parser.error(f"--rounds {arguments.rounds}: the first round does not count, and one at least has to")
     FOLDER.mkdir(exist_ok=True)
     task = Task("model", LONGEST_S, FOLDER / f"numbered-{PICTURES}.mp4", tracker=arguments.tracker)
     clip.make(task.clip, PICTURES)
     times: dict[str, dict[str, list[float]]] = {}
     for source in arguments.source or SOURCES:
-        times[source] = defaultdict(list)
         with camera(FOLDER / "startup.log", task) as url:
-            for number in range(1 + arguments.rounds):
-                for peer in peers:
-                    where = url if source == "camera" else str(clip.SHIPPED)
-                    seconds = first_answer_s(command_of(peer, source, task, where))
-                    if number:
-                        times[source][peer.name].append(seconds)
+            where = url if source == "camera" else str(clip.SHIPPED)
+            times[source], failures = times_of(peers, source, task, where, arguments.rounds)
         print(f"{source + ', s':22} {'median':>6} {'least':>6} {'most':>6}")
         for name, values in times[source].items():
             print(row(name, values), flush=True)
+        for name, why in failures.items():
+            print(f"{name:22} left out: {why}", flush=True)
         if arguments.json:
             arguments.json.write_text(json.dumps(times, indent=1))
 

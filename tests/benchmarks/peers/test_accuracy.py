@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+
+from stages.evaluate.truth import Objects, Truth
 
 ROUND = 795
 
@@ -46,3 +51,29 @@ def test_a_peer_without_answers_is_not_scored(script: Callable[[str], ModuleType
     accuracy, peers = script("accuracy"), script("peers")
     with pytest.raises(ValueError, match="no answer"):
         accuracy.scored(peers.Outcome([], [], 0, 0, 0.0, 0.0), truth=None, fps=10)
+
+
+def test_the_offline_score_is_of_the_pictures_that_count_live(
+    script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """At the camera's rate, without the first seconds: a program that is wrong there only loses nothing."""
+    accuracy, clip = script("accuracy"), script("clip")
+    monkeypatch.setattr(accuracy, "PICTURES", 60)
+    path = tmp_path / "clip.mp4"
+    clip.make(path, 60)
+    box = np.array([[100.0, 100, 200, 300]])
+    there = Objects(box, np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1))
+    truth = Truth(("person",), (there,) * 60)
+    track = {"id": 1, "class": "person", "score": 0.9, "box": box[0].tolist(), "velocity": [0, 0, 0, 0]}
+    records = [
+        {"frame": number, "pts_s": number / 10, "status": "fresh", "tracks": [track] if number >= 30 else []}
+        for number in range(60)
+    ]
+    print_them = f"print({chr(10).join(map(json.dumps, records))!r})"
+    monkeypatch.setattr(accuracy.ours, "lossless_command", lambda *_: [sys.executable, "-c", print_them])
+    scores, count = accuracy.offline(truth, 10, path)
+    assert count == 30
+    assert (scores.ap50, scores.hota) == (1, 1)
+    monkeypatch.setattr(accuracy.ours, "lossless_command", lambda *_: [sys.executable, "-c", "raise SystemExit('no')"])
+    with pytest.raises(RuntimeError, match="ended with 1: no"):
+        accuracy.offline(truth, 10, path)
