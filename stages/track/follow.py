@@ -24,6 +24,9 @@ lower, with 768 px 1 point higher for 1.4 times the work (benchmarks/forecast.py
 FOUND_AT = 4
 """The flow is found for blocks of so many pixels by as many (the preset's finest scale) and kept like that: what DIS
 returns for each pixel is between them."""
+LEAST_PX = 32
+"""Shorter side of the pictures that are compared: eight pixels, which DIS matches at a time, at its finest scale. With
+less it raises, or ends the process when pictures are much wider than high, such as 100 by 16 (OpenCV 5.0)."""
 IDLE_NS = 2 * NS_PER_S
 """When nobody has asked for so long, pictures are of no use."""
 STEPS_MOST = 60
@@ -78,16 +81,20 @@ class Follower:
         self._asked_ns = max(self._asked_ns, at_ns)
 
     def see(self, picture: Picture, at_ns: int) -> None:
-        """Take the next picture."""
+        """Take the next picture; of one that is too small nothing is known."""
         before, seen = self._before, _Seen(at_ns, picture.size, _small(picture))
         self._before = seen
-        if before is None or before.size != seen.size or not 0 < at_ns - before.at_ns <= self._memory_ns:
+        if before is None or not self._are_comparable(before, seen):
             self._steps = ()
             return
         flow: Any = self._compare.calc(before.grey, seen.grey, None)  # type: ignore[call-overload]  # None: make one
         step = _step(before.at_ns, seen, flow)
         kept = [kept for kept in self._steps[1 - STEPS_MOST :] if at_ns - kept.from_ns <= self._memory_ns]
         self._steps = (*kept, step)
+
+    def _are_comparable(self, before: _Seen, seen: _Seen) -> bool:
+        is_next = before.size == seen.size and 0 < seen.at_ns - before.at_ns <= self._memory_ns
+        return is_next and min(seen.grey.shape) >= LEAST_PX
 
     def ways(self, boxes: BoxArray, from_ns: int, to_ns: int) -> tuple[NDArray[np.float64], int]:
         """Return by how much boxes were carried along, and up to which moment that is known.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stages.payloads import Picture
-from stages.track.follow import IDLE_NS, STEPS_MOST, Follower
+from stages.track.follow import IDLE_NS, LEAST_PX, STEPS_MOST, Follower
 
 _MS = 1_000_000
 _SIZE = (320, 240)
@@ -146,3 +146,21 @@ def test_memory_of_a_large_picture() -> None:
     finally:
         tracemalloc.stop()
     assert (after - before) / 10 < 200_000
+
+
+@pytest.mark.parametrize("size", [(8, 8), (13, 13), (100, 7), (100, 16), (640, 2), (1920, 60), (1, 1)])
+def test_pictures_that_are_too_small(size: tuple[int, int]) -> None:
+    """OpenCV can compare none of them, and some would end the process: no way is known. So for flat large ones."""
+    follower = Follower(300 * _MS)
+    for number in range(3):
+        follower.see(Picture(array=np.zeros((size[1], size[0], 3), np.uint8)), number * 30 * _MS)
+    assert follower.ways(np.array([[0.0, 0, 1, 1]]), 0, 60 * _MS)[1] == 0
+
+
+@pytest.mark.parametrize("size", [(LEAST_PX, LEAST_PX), (100, LEAST_PX), (640, LEAST_PX), (LEAST_PX, 640)])
+def test_the_smallest_pictures_that_are_compared(size: tuple[int, int]) -> None:
+    """However flat, or narrow."""
+    follower = Follower(300 * _MS)
+    for number in range(3):
+        follower.see(Picture(array=np.zeros((size[1], size[0], 3), np.uint8)), number * 30 * _MS)
+    assert follower.ways(np.array([[0.0, 0, 1, 1]]), 0, 60 * _MS)[1] == 60 * _MS
