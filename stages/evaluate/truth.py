@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_SAME_FRAME = 0.001
 BoxArray = NDArray[np.float64]
 IdArray = NDArray[np.int64]
 
 UNKNOWN_ID = -1
+MOST_FRAMES = 1_000_000
+"""Nine hours at 30 fps. A number beyond is taken for a mistake."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,19 +56,24 @@ class Truth:
     def between(self, position: float) -> Objects:
         """Return what is there between two frames, each object on a straight line between its two boxes.
 
+        Where nobody knows who is who there are no such lines: then it is what is there in the nearest frame.
+
         Args:
-            position: in frames, such as 3.5; an object that is not in both frames is not there between them.
+            position: in frames, such as 3.5, to a thousandth; an object that is not in both frames is not there between
+                them.
 
         Raises:
             IndexError: the position is outside the clip.
         """
         if not 0 <= position <= len(self.frames) - 1:
             raise IndexError(f"position {position} is not between 0 and {len(self.frames) - 1}")
-        place = int(position)
+        place = int(position + _SAME_FRAME / 2)
         share = position - place
-        if not share:
+        if share < _SAME_FRAME / 2:
             return self.frames[place]
         before, after = self.frames[place], self.frames[place + 1]
+        if UNKNOWN_ID in before.object_ids or UNKNOWN_ID in after.object_ids:
+            return before if share < 0.5 else after
         _, rows, later_rows = np.intersect1d(before.object_ids, after.object_ids, return_indices=True)
         boxes = before.boxes[rows] * (1 - share) + after.boxes[later_rows] * share
         return Objects(boxes, before.class_ids[rows], before.object_ids[rows], np.ones(len(rows)))
@@ -110,16 +118,16 @@ def _from_mot(text: str, class_name: str) -> Truth:
             raise ValueError(f"{number}: has a number that is not finite: {line[:60]!r}")
         if frame < 1:
             raise ValueError(f"{number}: frames count from 1, not {frame}")
+        if frame > MOST_FRAMES:
+            raise ValueError(f"{number}: frame {frame} is beyond the {MOST_FRAMES} that a labelled clip may have")
         if confidence != 0:
             rows.setdefault(frame - 1, []).append((object_id, left, top, width, height))
         else:
             rows.setdefault(frame - 1, [])
     if not any(rows.values()):
         raise ValueError("1: holds no box that counts")
-    frames = (
-        _objects((object_id, 0, *box) for object_id, *box in rows.get(number, [])) for number in range(max(rows) + 1)
-    )
-    return Truth((class_name,), tuple(frames))
+    labelled = {place: _objects((object_id, 0, *box) for object_id, *box in row) for place, row in rows.items()}
+    return Truth((class_name,), tuple(labelled.get(place, NOTHING) for place in range(max(rows) + 1)))
 
 
 def _from_coco(data: Mapping[str, Any]) -> Truth:
@@ -134,19 +142,28 @@ def _from_coco(data: Mapping[str, Any]) -> Truth:
         raise ValueError(f" `images` and `categories` of COCO are missing or incomplete ({error})") from None
     class_of = {category_id: place for place, category_id in enumerate(names)}
     rows: dict[int, list[tuple[Any, ...]]] = {}
-    for number, annotation in enumerate(data.get("annotations", [])):
+    annotations = data.get("annotations", [])
+    if not isinstance(annotations, list):
+        raise ValueError(" $.annotations is not a list")
+    for number, annotation in enumerate(annotations):
         try:
             if annotation.get("iscrowd"):
                 continue
-            object_id = annotation.get("track_id", annotation.get("attributes", {}).get("track_id", UNKNOWN_ID))
-            left, top, width, height = (float(value) for value in annotation["bbox"])
-            row = (int(object_id), class_of[annotation["category_id"]], left, top, width, height)
-            rows.setdefault(place_of[annotation["image_id"]], []).append(row)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            place = place_of[annotation["image_id"]]
+            rows.setdefault(place, []).append(_row_of(annotation, class_of[annotation["category_id"]]))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(f" $.annotations[{number}] is not understood ({type(error).__name__}: {error})") from None
     if not rows:
         raise ValueError(" $.annotations holds no box that counts")
     return Truth(tuple(names.values()), tuple(_objects(rows.get(place, [])) for place in range(len(place_of))))
+
+
+def _row_of(annotation: Mapping[str, Any], class_id: int) -> tuple[int, int, float, float, float, float]:
+    object_id = annotation.get("track_id", annotation.get("attributes", {}).get("track_id", UNKNOWN_ID))
+    left, top, width, height = (float(value) for value in annotation["bbox"])
+    if not np.isfinite([left, top, width, height]).all():
+        raise ValueError("bbox has a number that is not finite")
+    return int(object_id), class_id, left, top, width, height
 
 
 def _objects(rows: Iterable[tuple[Any, ...]]) -> Objects:

@@ -10,6 +10,8 @@ import pytest
 
 from stages.evaluate.truth import UNKNOWN_ID, read_truth
 
+BOX: dict[str, object] = {"image_id": 10, "category_id": 3, "bbox": [1, 2, 3, 4]}
+
 
 def mot(path: Path, *lines: str) -> Path:
     path.write_text("".join(line + "\n" for line in lines))
@@ -70,6 +72,7 @@ def test_coco_without_identities_says_so(tmp_path: Path) -> None:
         ("0,2,3,4,5,6,1", ":2: frames count from 1"),
         ("1,2,nan,4,5,6,1", ":2: has a number that is not finite"),
         ("inf,2,3,4,5,6,1", ":2: is not frame,id,left"),
+        ("200000000,2,3,4,5,6,1", ":2: frame 200000000 is beyond the 1000000"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, line: str, said: str) -> None:
@@ -94,6 +97,9 @@ def test_a_file_without_boxes_is_refused(tmp_path: Path) -> None:
         ({"annotations": [{"image_id": 10, "category_id": 9, "bbox": [1, 2, 3, 4]}]}, r"annotations\[0\]"),
         ({"annotations": [{"image_id": 10, "category_id": 3, "bbox": [1, 2]}]}, r"annotations\[0\]"),
         ({"annotations": [5]}, r"annotations\[0\]"),
+        ({"annotations": None}, r"\$\.annotations is not a list"),
+        ({"annotations": [BOX | {"bbox": [1, 2, float("nan"), 4]}]}, r"annotations\[0\].*not finite"),
+        ({"annotations": [BOX | {"track_id": float("inf")}]}, r"annotations\[0\]"),
     ],
 )
 def test_a_bad_entry_is_named(tmp_path: Path, changes: dict[str, object], said: str) -> None:
@@ -122,3 +128,19 @@ def test_between_frames_objects_are_on_straight_lines(tmp_path: Path) -> None:
     assert len(truth.between(1.0)) == 2
     with pytest.raises(IndexError):
         truth.between(1.5)
+
+
+def test_between_frames_without_identities_the_nearest_frame_counts(tmp_path: Path) -> None:
+    """All its objects: nobody knows which box became which."""
+    images = [{"id": 0}, {"id": 1}]
+    boxes = [BOX | {"image_id": image, "bbox": [100 * image + 10 * k, 0, 5, 5]} for image in (0, 1) for k in range(5)]
+    truth = read_truth(coco(tmp_path / "gt.json", images=images, annotations=boxes))
+    assert truth.between(0.4) is truth.frames[0]
+    assert truth.between(0.99) is truth.frames[1]
+    assert len(truth.frames[1]) == 5
+
+
+def test_a_position_that_is_off_by_rounding_only_is_a_frame(tmp_path: Path) -> None:
+    """Whoever comes or goes there is there."""
+    truth = read_truth(mot(tmp_path / "gt.txt", "1,5,0,0,10,10,1", "2,6,60,8,10,10,1", "3,7,0,0,1,1,1"))
+    assert truth.between(1 - 1e-9) is truth.between(1 + 1e-9) is truth.frames[1]
