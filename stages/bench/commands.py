@@ -55,9 +55,14 @@ def bench(
 
 def _milliseconds(text: str) -> float:
     from pipeline.clock import NS_PER_MS
-    from pipeline.units import parse_duration_ns
+    from pipeline.controls import LEAST_DEADLINE_NS, MOST_DEADLINE_NS
+    from pipeline.units import format_duration, parse_duration_ns
 
     try:
-        return parse_duration_ns(text) / NS_PER_MS
+        deadline_ns = parse_duration_ns(text)
     except ValueError as error:
         raise ConfigError.one("--deadline", str(error)) from error
+    if not LEAST_DEADLINE_NS <= deadline_ns <= MOST_DEADLINE_NS:
+        least, most = format_duration(LEAST_DEADLINE_NS), format_duration(MOST_DEADLINE_NS)
+        raise ConfigError.one("--deadline", f"{text!r} is not between {least} and {most}")
+    return deadline_ns / NS_PER_MS

@@ -9,9 +9,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.clock import NS_PER_MS
 from pipeline.errors import PipelineError
 from pipeline.frame import Reason
 from pipeline.report import Report
+from pipeline.units import format_duration
 from stages.bench.figures import LiveFigures
 
 _PROGRAM = "from pipeline.cli.app import main; main()"
@@ -50,7 +52,7 @@ class LiveCase:
         return {
             "source": {"kind": "video", "url": str(self.clip), "pace": self.fps, "max_frames": self.frames},
             "mode": "live",
-            "deadline": f"{self.deadline_ms:g}ms",
+            "deadline": format_duration(round(self.deadline_ms * NS_PER_MS)),
             "stages": ["preprocess", {"kind": "detect", **self.choice.options}, "track"],
             "sinks": [{"kind": "jsonl", "path": str(answers)}],
         }

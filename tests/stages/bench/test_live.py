@@ -30,6 +30,8 @@ def test_the_case_is_a_configuration_of_a_live_run(clip: Path, tmp_path: Path) -
     assert case.frames == 25
     settings = build(parse(case.config(tmp_path / "answers.jsonl"))).settings
     assert (settings.mode, settings.deadline_ns) == (Mode.LIVE, 33_500_000)
+    exact = LiveCase(clip, fps=12.5, seconds=2, deadline_ms=12_345.678, choice=CHOICE)
+    assert build(parse(exact.config(tmp_path / "answers.jsonl"))).settings.deadline_ns == 12_345_678_000
 
 
 def test_a_run_is_the_whole_program(clip: Path) -> None:
