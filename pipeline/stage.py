@@ -177,6 +177,11 @@ class Stage(Part):
         """What this stage, once open, wants its input to look like; handed to the stage before it."""
         return None
 
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """What this detector, once open, reports, by name; empty where classes have no names, None if not known."""
+        return None
+
     def warm(self) -> None:
         """Run once with made-up input of the exact shape. Called on the stage's thread before any frame."""
 

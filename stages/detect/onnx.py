@@ -138,6 +138,12 @@ class OnnxDetector(Stage):
     def input_spec(self) -> InputSpec | None:
         return None if self._model is None else self._model.spec
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """All that the model names, or those that were asked for."""
+        names, class_ids = self._opened().names, self._choice.class_ids
+        return names if class_ids is None else tuple(names[class_id] for class_id in class_ids)
+
     def warm(self) -> None:
         model = self._opened()
         spec = model.spec

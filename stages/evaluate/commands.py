@@ -6,6 +6,7 @@ Part of the command line: it prints.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,9 @@ from pipeline.errors import ConfigError
 if TYPE_CHECKING:
     from stages.evaluate.play import Evaluation
     from stages.evaluate.truth import Truth
+
+_MOST_FPS = 1000
+"""That a recording can be played at."""
 
 
 def eval_clip(
@@ -40,6 +44,7 @@ def eval_clip(
     # With the arrays and the settings, which other commands may do without.
     from pipeline.cli.options import model_options
     from pipeline.config.load import read_yaml
+    from stages.evaluate.check import check
     from stages.evaluate.play import Case, evaluate
 
     labels = _read(truth, class_name)
@@ -49,11 +54,18 @@ def eval_clip(
         raise ConfigError.one("--plot", "draws a comparison; give --models as well")
     if model is not None and models is not None:
         raise ConfigError.one("--model", "is one, --models are several; give one of the two")
+    if plot is not None:
+        _check_plot(plot)
     wanted = [name.strip() for name in (models or model or "").split(",") if name.strip()] or [""]
-    rows = []
-    for name in wanted:
-        case = Case(clip, settings, pace=_pace(pace), detector_options=model_options(name) if name else {}, delay=delay)
-        rows.append((name or "as configured", evaluate(case, labels, runs=runs)))
+    cases = {
+        name or "as configured": Case(
+            clip, settings, pace=_pace(pace), detector_options=model_options(name) if name else {}, delay=delay
+        )
+        for name in wanted
+    }
+    for case in cases.values():
+        check(case, labels)
+    rows = [(name, evaluate(case, labels, runs=runs)) for name, case in cases.items()]
     _show(rows, as_json=as_json, compares=models is not None)
     if plot is not None:
         _plot(rows, plot)
@@ -80,10 +92,22 @@ def _plot(rows: list[tuple[str, Evaluation]], path: Path) -> None:
 
     try:
         plot_frontier(rows, path)
-    except ImportError as error:
-        raise ConfigError.one("--plot", "needs matplotlib: pip install 'framepace[eval]'") from error
     except (OSError, ValueError) as error:
         raise ConfigError.one("--plot", f"{path} cannot be written: {error}") from error
+
+
+def _check_plot(path: Path) -> None:
+    """Say before anything is played why a plot could not be written."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError as error:
+        raise ConfigError.one("--plot", "needs matplotlib: pip install 'framepace[eval]'") from error
+    if path.suffix[1:].lower() not in FigureCanvasAgg.filetypes:
+        raise ConfigError.one("--plot", f"{path} is of no kind that can be drawn; give a name that ends in .png")
+    if not path.parent.is_dir():
+        raise ConfigError.one("--plot", f"{path.parent} is no folder")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigError.one("--plot", f"{path} cannot be written")
 
 
 def _read(path: Path, class_name: str) -> Truth:
@@ -98,7 +122,13 @@ def _read(path: Path, class_name: str) -> Truth:
 
 
 def _pace(text: str) -> str | float:
+    if text == "pts":
+        return text
     try:
-        return text if text == "pts" else float(text)
+        fps = float(text)
     except ValueError:
-        raise ConfigError.one("--pace", f"{text!r} is not pts or a number of frames per second") from None
+        fps = 0.0
+    if not 0 < fps <= _MOST_FPS:
+        message = f"{text!r} is not pts or a number of frames per second, above 0 and up to {_MOST_FPS}"
+        raise ConfigError.one("--pace", message)
+    return fps

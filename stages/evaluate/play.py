@@ -54,8 +54,8 @@ class Streaming:
     """Of the boxes as they were given."""
     moved: Scores
     """Of the boxes that the reader moved to the moment of use by their velocities."""
-    age_ms: Mapping[str, float]
-    """Of what is held at the moment of use: p50 and p99."""
+    age_ms: Mapping[str, float | None]
+    """Of what is held at the moment of use: p50 and p99; None where nothing ever was."""
     blind: int
     """Frames at which the newest answer was blind."""
     empty: int
@@ -83,22 +83,23 @@ class Evaluation:
     """Of the lossless run: every frame scored with its own answer."""
     runs: tuple[Streaming, ...]
     by_age: tuple[AtAge, ...]
+    """At whole frames only where the truth has no identities, without which nothing is known between frames."""
 
 
 def evaluate(case: Case, truth: Truth, *, runs: int = 1, ages_s: Sequence[float] = AGES_S) -> Evaluation:
-    """Play a clip lossless once and live some times, and score it.
+    """Play a clip lossless once and live some times, and score it; what is wrong is best said before, by `check`.
 
     Raises:
         PipelineError: it cannot be played, or a run failed.
     """
-    _must_know(case, truth)
     offline = play(case, truth, live=False)
     frames = min(len(truth.frames), offline.report.frames.captured)
     if not frames:
         raise ConfigError.one("CLIP", f"{case.clip} has no frame that the truth knows")
     there = truth.frames[:frames]
     live = [play(case, truth, live=True) for _ in range(runs)]
-    fps = 1 / float(np.median(np.diff(capture_times(live[0].given, frames)))) if frames > 1 else 1.0
+    fps = 1 / float(np.median(np.diff(_instants(live[0], frames)))) if frames > 1 else 1.0
+    used_after_s = ages_s if truth.has_identities else _whole_frames(ages_s, fps)
     said = _by_frame(offline.given, frames)
     return Evaluation(
         frames=frames,
@@ -107,7 +108,7 @@ def evaluate(case: Case, truth: Truth, *, runs: int = 1, ages_s: Sequence[float]
             [NOTHING if answer is None else answer.objects for answer in said], there, identities=truth.has_identities
         ),
         runs=tuple(streaming(played, truth, frames) for played in live),
-        by_age=tuple(_at_age(said, truth, frames, age_s, fps) for age_s in ages_s),
+        by_age=tuple(_at_age(said, truth, frames, age_s, fps) for age_s in used_after_s),
     )
 
 
@@ -117,17 +118,15 @@ def streaming(played: Played, truth: Truth, frames: int) -> Streaming:
     Raises:
         ConfigError: there are too few answers for that.
     """
-    try:
-        instants = capture_times(played.given, frames)
-    except ValueError as error:
-        raise ConfigError.one("CLIP", str(error)) from None
-    seen = view(played.given, [float(at_s) for at_s in instants])
-    ages_ms = 1000 * np.array(seen.ages_s or [np.nan])
+    seen = view(played.given, [float(at_s) for at_s in _instants(played, frames)])
+    ages_ms = 1000 * np.array(seen.ages_s)
     there, identities = truth.frames[:frames], truth.has_identities
     return Streaming(
         held=score(seen.held, there, identities=identities),
         moved=score(seen.moved, there, identities=identities),
-        age_ms={f"p{share}": round(float(np.percentile(ages_ms, share)), 1) for share in (50, 99)},
+        age_ms={
+            f"p{share}": round(float(np.percentile(ages_ms, share)), 1) if len(ages_ms) else None for share in (50, 99)
+        },
         blind=seen.blind,
         empty=seen.empty,
         report=played.report,
@@ -142,12 +141,17 @@ def play(case: Case, truth: Truth, *, live: bool) -> Played:
     """
     with tempfile.TemporaryDirectory(prefix="framepace-eval-") as folder:
         answers = Path(folder) / "answers.jsonl"
-        report = execute(_built(case, answers, live=live), Console(quiet=True), quiet=True).whole()
+        report = execute(built_case(case, answers, live=live), Console(quiet=True), quiet=True).whole()
         records = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
     return Played(given_from_records(records, truth.class_names), report)
 
 
-def _built(case: Case, answers: Path, *, live: bool) -> Built:
+def built_case(case: Case, answers: Path, *, live: bool) -> Built:
+    """Return the plan of a run whose answers go to a file.
+
+    Raises:
+        ConfigError: the case is not right.
+    """
     source: dict[str, object] = {"kind": "video", "url": str(case.clip)}
     detector = dict(case.detector_options)
     if live:
@@ -158,12 +162,21 @@ def _built(case: Case, answers: Path, *, live: bool) -> Built:
     return build(parse(raw), Overrides(detector_options=detector))
 
 
-def _must_know(case: Case, truth: Truth) -> None:
-    if not case.clip.is_file():
-        raise ConfigError.one("CLIP", f"{case.clip} is no file; a labelled clip is needed")
-    if not truth.frames:
-        raise ConfigError.one("--truth", "has no frames")
-    _built(case, Path("answers.jsonl"), live=True)  # what is wrong is said before anything is played
+def _instants(played: Played, frames: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return when each frame was captured in a live run, seconds.
+
+    Raises:
+        ConfigError: there are too few answers to tell.
+    """
+    try:
+        return capture_times(played.given, frames)
+    except ValueError as error:
+        raise ConfigError.one("CLIP", str(error)) from None
+
+
+def _whole_frames(ages_s: Sequence[float], fps: float) -> list[float]:
+    """Return the nearest ages of whole frames, each once, seconds."""
+    return [late / fps for late in sorted({round(age_s * fps) for age_s in ages_s})]
 
 
 def _by_frame(given: Sequence[Given], frames: int) -> list[Given | None]:

@@ -35,7 +35,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     detector = last.report.detector
     assert detector is not None  # the check of a live graph saw to it
     console.print(
-        f"{evaluation.frames} frames at {evaluation.fps:g} fps, deadline {last.report.deadline_ms:g} ms; "
+        f"{evaluation.frames} frames at {evaluation.fps:.4g} fps, deadline {last.report.deadline_ms:g} ms; "
         f"{detector.model}, {detector.provider}, {detector.input}"
     )
     for run in evaluation.runs:
@@ -51,7 +51,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     table = _table("used after", "AP50 held", "moved", "HOTA held", "moved")
     for at in evaluation.by_age:
         values = (at.held.ap50, at.moved.ap50, at.held.hota, at.moved.hota)
-        table.add_row(f"{at.age_ms:g} ms", *map(_percent, values))
+        table.add_row(f"{at.age_ms:.3g} ms", *map(_percent, values))
     console.print(table)
 
 
@@ -62,7 +62,7 @@ def run_line(run: Streaming) -> str:
     fresh = "none fresh" if ages is None else f"fresh answers {ages.p50:.0f} ms old, p99 {ages.p99:.0f}"
     return (
         f"live: {frames.fresh / max(1, frames.captured):.0%} fresh, {frames.forecast} forecast, {frames.blind} blind, "
-        f"{frames.missed} missed; {fresh}; at use {run.age_ms['p50']:.0f} ms, p99 {run.age_ms['p99']:.0f}"
+        f"{frames.missed} missed; {fresh}; at use {_whole(run.age_ms['p50'])} ms, p99 {_whole(run.age_ms['p99'])}"
     )
 
 
@@ -86,17 +86,17 @@ def figure(scores: Scores) -> float:
 
 
 def print_frontier(rows: Sequence[tuple[str, Evaluation]], console: Console) -> None:
-    """Print a line for each model, and the one to pick."""
+    """Print a line for each model, means over its runs, and the one to pick."""
     name = "AP" if rows[0][1].offline.hota is None else "HOTA"
     table = _table("model", "fresh", "age p50", "p99", f"{name} offline", "held", "moved", "AP50 moved")
     for model, evaluation in rows:
-        run = evaluation.runs[-1]
-        ages, frames = run.report.age_ms.fresh, run.report.frames
+        counts = [run.report.frames for run in evaluation.runs]
+        ages = [age for run in evaluation.runs if (age := run.report.age_ms.fresh) is not None]
         table.add_row(
             model,
-            f"{frames.fresh / max(1, frames.captured):.0%}",
-            "-" if ages is None else f"{ages.p50:.0f} ms",
-            "-" if ages is None else f"{ages.p99:.0f} ms",
+            f"{statistics.fmean(frames.fresh / max(1, frames.captured) for frames in counts):.0%}",
+            f"{statistics.fmean(age.p50 for age in ages):.0f} ms" if ages else "-",
+            f"{statistics.fmean(age.p99 for age in ages):.0f} ms" if ages else "-",
             _percent(figure(evaluation.offline)),
             _spread([figure(each.held) for each in evaluation.runs]),
             _spread([figure(each.moved) for each in evaluation.runs]),
@@ -175,6 +175,10 @@ def _spread(values: Sequence[float]) -> str:
     """Return the mean, with half the distance between the extremes where there are several."""
     mean = _percent(statistics.fmean(values))
     return mean if len(values) == 1 else f"{mean}±{50 * (max(values) - min(values)):.1f}"
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
 
 
 def _percent(value: float | None) -> str:

@@ -7,6 +7,7 @@ are those of trackeval.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -57,16 +58,32 @@ def score(said: Sequence[Objects], truth: Sequence[Objects], *, identities: bool
     return Scores(*precision, **tracking)
 
 
+def check_installed(*, identities: bool) -> None:
+    """Do what takes time only after this.
+
+    Raises:
+        ConfigError: a library that `score` needs is not installed.
+    """
+    _library("faster_coco_eval")
+    if identities:
+        _library("trackeval.metrics")
+
+
+def _library(name: str) -> Any:
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # trackeval prints
+            return importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigError.one("framepace eval", _NEEDS) from error
+
+
 def average_precision(said: Sequence[Objects], truth: Sequence[Objects]) -> tuple[float, float, float]:
     """Return AP over the thresholds .50 to .95, at .50 and at .75; 0 where nothing was said at all.
 
     Raises:
         ConfigError: the library is not installed.
     """
-    try:
-        from faster_coco_eval import COCO, COCOeval_faster
-    except ImportError as error:
-        raise ConfigError.one("framepace eval", _NEEDS) from error
+    library = _library("faster_coco_eval")
     found = [
         {"image_id": place, "category_id": int(class_id), "bbox": _xywh(box), "score": float(score_)}
         for place, objects in enumerate(said)
@@ -74,8 +91,8 @@ def average_precision(said: Sequence[Objects], truth: Sequence[Objects]) -> tupl
     ]
     if not found:
         return 0.0, 0.0, 0.0
-    there = COCO(_coco(truth))
-    evaluation = COCOeval_faster(there, there.loadRes(found), iouType="bbox", print_function=_mute)
+    there = library.COCO(_coco(truth))
+    evaluation = library.COCOeval_faster(there, there.loadRes(found), iouType="bbox", print_function=_mute)
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
@@ -112,13 +129,9 @@ def _mute(*_: object) -> None:
 
 
 def _tracking(said: Sequence[Objects], truth: Sequence[Objects]) -> dict[str, float]:
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            from trackeval.metrics import CLEAR, HOTA, Identity
-
-            hota, clear, identity = HOTA(), CLEAR(), Identity()
-    except ImportError as error:
-        raise ConfigError.one("framepace eval", _NEEDS) from error
+    metrics = _library("trackeval.metrics")
+    with contextlib.redirect_stdout(io.StringIO()):
+        hota, clear, identity = metrics.HOTA(), metrics.CLEAR(), metrics.Identity()
     data = _sequence(said, truth)
     of_hota = hota.eval_sequence(data)
     return {

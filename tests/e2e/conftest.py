@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +40,10 @@ Start = Callable[..., "subprocess.Popen[str]"]
 def framepace(tmp_path: Path) -> Callable[..., Done]:
     """Run a command in an empty folder and return what it did."""
 
-    def run(*arguments: object, timeout_s: float = 60) -> Done:
-        command = [str(PROGRAM), *map(str, arguments)]
+    def run(*arguments: object, timeout_s: float = 60, environment: Mapping[str, str] | None = None) -> Done:
+        command, variables = [str(PROGRAM), *map(str, arguments)], {**ENVIRONMENT, **(environment or {})}
         done = subprocess.run(
-            command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout_s, check=False
+            command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=timeout_s, check=False
         )
         return Done(done.returncode, done.stdout, done.stderr)
 

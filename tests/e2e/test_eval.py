@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,12 @@ def test_the_embedded_model_on_the_labels_of_the_clip(framepace: Framepace, clip
         (["--truth", "none.txt"], "--truth: none.txt: No such file"),
         (["--truth", "bad.txt"], "--truth: bad.txt:1: is not frame,id,left,top"),
         (["--truth", "gt.txt", "--pace", "fast"], "--pace: 'fast' is not pts or a number"),
+        (["--truth", "gt.txt", "--pace", "0"], "--pace: '0' is not pts or a number of frames per second, above 0"),
+        (["--truth", "gt.txt", "--pace", "nan"], "--pace: 'nan' is not pts or a number"),
+        (["--truth", "gt.txt", "--class", "pedestrian"], "--truth: labels 'pedestrian', of which the model reports"),
+        (["--truth", "coco.json"], "--truth: labels 'pedestrian', of which the model reports"),
+        (["--truth", "gt.txt", "--models", "yolov3-tiny", "--plot", "none/x.png"], "--plot: none is no folder"),
+        (["--truth", "gt.txt", "--models", "yolov3-tiny", "--plot", "x.mp3"], "--plot: x.mp3 is of no kind"),
         (["--truth", "gt.txt", "--model", "a", "--models", "b"], "--model: is one"),
         (["--truth", "gt.txt", "--plot", "x.png"], "--plot: draws a comparison"),
         (["--truth", "gt.txt", "--model", "yolov3-tiny@huge"], "huge"),
@@ -88,6 +95,9 @@ def test_bad_input_is_one_line(framepace: Framepace, tmp_path: Path, flags: list
     """With exit code 2 (3 where the model is what cannot be had), before anything is played for long."""
     (tmp_path / "bad.txt").write_text("person at the left\n")
     (tmp_path / "gt.txt").write_text("1,1,10,10,20,20,1\n")
+    box = {"image_id": 0, "category_id": 1, "bbox": [10, 10, 20, 20]}
+    coco = {"images": [{"id": 0}], "categories": [{"id": 1, "name": "pedestrian"}], "annotations": [box]}
+    (tmp_path / "coco.json").write_text(json.dumps(coco))
     done = framepace("eval", CLIP, *flags)
     assert done.code in (2, 3)
     assert done.err.startswith("framepace: ")
@@ -100,3 +110,18 @@ def test_a_clip_that_is_not_there_is_one_line(framepace: Framepace, tmp_path: Pa
     (tmp_path / "gt.txt").write_text("1,1,10,10,20,20,1\n")
     done = framepace("eval", "none.mp4", "--truth", "gt.txt")
     assert (done.code, done.err) == (2, "framepace: CLIP: none.mp4 is no file; a labelled clip is needed\n")
+
+
+@pytest.mark.parametrize("package", ["faster_coco_eval", "trackeval", "matplotlib"])
+def test_a_package_that_is_missing_is_said_at_once(framepace: Framepace, tmp_path: Path, package: str) -> None:
+    """Not after all the playing, which a clip that breaks off would spoil here."""
+    (tmp_path / "gt.txt").write_text("1,1,10,10,20,20,1\n")
+    (tmp_path / "clip.mp4").write_text("no video")
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text("raise ImportError\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    flags = ("--truth", "gt.txt", "--models", "yolov3-tiny", "--plot", "x.png")
+    done = framepace("eval", "clip.mp4", *flags, environment={"PYTHONPATH": path})
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert "pip install 'framepace[eval]'" in done.err

@@ -88,6 +88,13 @@ def test_only_some_classes(make_model: ModelMaker, detect: Detect) -> None:
     assert len(detect(path, classes="dog, cat")) == 0
 
 
+def test_the_names_of_what_it_reports(make_model: ModelMaker, open_detector: DetectorOpener) -> None:
+    """All that the model has, or those that were asked for, as the model writes them."""
+    path = make_model(finished(), metadata={"names": "['a', 'b', 'c']"})
+    assert open_detector(path).class_names == ("a", "b", "c")
+    assert open_detector(path, classes="C").class_names == ("c",)
+
+
 def test_unknown_class(make_model: ModelMaker, detect: Detect) -> None:
     """A class that the model does not have is a configuration error, with the near ones."""
     with pytest.raises(ConfigError, match=re.escape("the model has no class 'persn', did you mean person?")):

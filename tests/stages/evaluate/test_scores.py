@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError
-from stages.evaluate.scores import average_precision, score
+from stages.evaluate.scores import average_precision, check_installed, score
 from stages.evaluate.truth import NOTHING, Objects
 
 
@@ -89,3 +89,13 @@ def test_missing_libraries_are_said_with_their_remedy(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
     with pytest.raises(ConfigError, match=r"pip install 'framepace\[eval\]'"):
         average_precision(MOVING, MOVING)
+
+
+@pytest.mark.parametrize("name", ["faster_coco_eval", "trackeval.metrics"])
+def test_missing_libraries_are_said_beforehand(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Before anything is played; that for tracks is not missed where there are none to be scored."""
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigError, match=r"pip install 'framepace\[eval\]'"):
+        check_installed(identities=True)
+    if name == "trackeval.metrics":
+        check_installed(identities=False)
