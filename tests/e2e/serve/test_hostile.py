@@ -190,7 +190,6 @@ def test_they_change_nothing(live: Any, audience: Any) -> None:
             assert run.ask("/healthz").status_code == 200, attack.__name__
     growth_mib = (memory().rss - before) / (1 << 20)
     report = run.stop()
-    assert report["stuck"] == []
     (told,) = reader.told()
     assert told["code"] == 1001
     assert told["gaps"] == 0

@@ -22,7 +22,9 @@ from websockets.sync.client import ClientConnection, connect
 from pipeline.clock import NS_PER_S, RealClock
 from pipeline.errors import Outage, SinkOpenError
 from pipeline.frame import Answer, Health, Heartbeat, Mode
+from pipeline.run import SINK_STOP_NS
 from pipeline.testing import open_context
+from stages.sink import server
 from stages.sink.record import record_from_answer, record_from_heartbeat
 from stages.sink.serve.options import ServeOptions
 from stages.sink.serve.sink import ServeSink
@@ -48,6 +50,11 @@ def refusal(run: Any, **options: object) -> str:
     sink.close()
     assert "\n" not in str(refused.value)
     return str(refused.value)
+
+
+def test_its_end_fits_into_that_of_the_run() -> None:
+    """However deaf its clients are, the run does not have to leave it behind."""
+    assert server._GOODBYE_S + server._LINGER_S <= SINK_STOP_NS / NS_PER_S
 
 
 def test_a_port_that_is_taken(serve: Serve, run: Any) -> None:
