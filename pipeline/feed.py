@@ -80,20 +80,20 @@ class Feed:
         self._attempts = 0  # since the last sample: a source that comes back and is lost at once is not pressed
         self.reconnects = 0
         self.losses = dict.fromkeys(LOSSES, 0)
-        self._away_ns = 0
-        self._lost: tuple[Outage, int] | None = None  # how the source is lost just now, and since when
+        # Lost so far in ns, and how it is lost just now and since when; one value, since other threads read it.
+        self._outages: tuple[int, tuple[Outage, int] | None] = (0, None)
         self.capture_clock: CaptureClock | None = None
 
     @property
     def outage(self) -> Outage | None:
         """How the source is lost just now; None when it is there."""
-        lost = self._lost
+        _, lost = self._outages
         return None if lost is None else lost[0]
 
     @property
     def away_ns(self) -> int:
         """How long the source was lost, all times together, the present one too."""
-        away_ns, lost = self._away_ns, self._lost
+        away_ns, lost = self._outages
         return away_ns if lost is None else away_ns + self._clock.now_ns() - lost[1]
 
     def run(self) -> None:
@@ -131,12 +131,12 @@ class Feed:
         self._intake.flush()
         self._close()
         since_ns = self._clock.now_ns()
-        self._lost = lost.outage, since_ns
+        away_ns, _ = self._outages
+        self._outages = away_ns, (lost.outage, since_ns)
         try:
             return self._come_back(lost, since_ns)
         finally:
-            self._lost = None
-            self._away_ns += self._clock.now_ns() - since_ns
+            self._outages = away_ns + self._clock.now_ns() - since_ns, None
 
     def _come_back(self, lost: StreamLost, since_ns: int) -> bool:
         while not self._stopping.wait(self._backoff.delay_ns(self._attempts, self._clock.now_ns() - since_ns)):

@@ -53,12 +53,11 @@ class HealthMonitor:
         self._log_change(before, reason)
         return self._state
 
-    def missed(self, now_ns: int) -> Health:
+    def missed(self, now_ns: int) -> None:
         """Take into account that a frame was too late to be answered: nothing was said of it."""
         before = self._state
         self._take(Status.BLIND, None, now_ns)
         self._log_change(before, Outage.MISSED)
-        return self._state
 
     def silent(self, reason: Outage, now_ns: int) -> Health:
         """Take into account that there is no frame to answer, for too long already to wait any longer."""

@@ -53,7 +53,8 @@ class Run:
         plan: a checked graph whose parts are not open.
         settings: the rest.
         clock: real, or turned by hand.
-        on_answer: called with every answer before the sinks get it, one at a time; must not wait.
+        on_answer: called with every answer before the sinks get it, one at a time; must not wait. An answer that no
+            sink could have in time after all is counted as missed, and was told all the same.
     """
 
     def __init__(
