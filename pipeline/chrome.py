@@ -13,11 +13,14 @@ how many frames wait for their answer and how old the answers are. Time stamps a
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
+from typing import TypeVar
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.frame import Fate
@@ -25,6 +28,8 @@ from pipeline.timings import Event
 
 Noted = tuple[int, Event, int, str, int]
 """An event as it was noted: when, what, frame, text, value."""
+T = TypeVar("T")
+
 _PID = 1
 _FLOW, _FRAME, _AGES, _LINE = "flow", "frame", "age", "frames inside"
 _LOST = {
@@ -86,12 +91,28 @@ def chrome_trace(
         over: whether the run is; frames that are still inside are abandoned then.
     """
     drawn = _Drawing(facts, limits)
-    for at_ns, event, frame_id, text, value in events:
-        drawn.take(at_ns, event, frame_id, text, value)
-    drawn.finish(now_ns, over=over)
-    head = _encode({"displayTimeUnit": "ms", "otherData": {"stream": facts.stream, "live": facts.live}})
-    lines = ",\n".join(drawn.lines())
+    with _no_collection():
+        for at_ns, event, frame_id, text, value in events:
+            drawn.take(at_ns, event, frame_id, text, value)
+        drawn.finish(now_ns, over=over)
+        head = _encode({"displayTimeUnit": "ms", "otherData": {"stream": facts.stream, "live": facts.live}})
+        lines = ",\n".join(drawn.lines())
     return f'{head[:-1]},"traceEvents":[\n{lines}\n]}}\n'.encode()
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector away from the many small objects of a trace.
+
+    It would look through all of them several times, and all threads of the run would wait for that: 20 ms and more.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _Drawing:
@@ -155,8 +176,7 @@ class _Drawing:
     def lines(self) -> Iterator[str]:
         """Give the events of the trace as JSON: names first, then by time.
 
-        The threads of the run must not wait for it. So each event is encoded by itself, and at once: texts are nothing
-        that the garbage collector would have to look through, as it would through a hundred thousand dictionaries.
+        The threads of the run must not wait for it, so each event is encoded by itself.
         """
         lanes = _give_lanes(self._spans)
         tids = self._tids(lanes)
@@ -164,7 +184,7 @@ class _Drawing:
         events = itertools.chain(
             self._span_lines(tids), self._instant_lines(tids), self._frame_lines(tids), self._count_lines()
         )
-        for _, text in _in_order((place, _encode(line)) for place, line in events):
+        for _, text in _in_order(((place, _encode(line)) for place, line in events), itemgetter(0)):
             yield text
 
     # Events
@@ -294,19 +314,22 @@ def _line(phase: str, name: str, at_ns: int, tid: int) -> dict[str, object]:
     return {"ph": phase, "name": name, "pid": _PID, "tid": tid, "ts": at_ns / 1000}
 
 
-def _in_order(placed: Iterable[tuple[tuple[int, int], str]]) -> Iterator[tuple[tuple[int, int], str]]:
-    """Sort by place, a second of the run at a time: a sort as a whole would keep the interpreter lock for too long."""
-    seconds: dict[int, list[tuple[tuple[int, int], str]]] = {}
-    for each in placed:
-        seconds.setdefault(each[0][0] // NS_PER_S, []).append(each)
+def _in_order(items: Iterable[T], place: Callable[[T], tuple[int, int]]) -> Iterator[T]:
+    """Sort by place, a time and what decides between equal ones, a second of the run at a time.
+
+    A sort as a whole would keep the interpreter lock for too long.
+    """
+    seconds: dict[int, list[T]] = {}
+    for item in items:
+        seconds.setdefault(place(item)[0] // NS_PER_S, []).append(item)
     for second in sorted(seconds):
-        yield from sorted(seconds.pop(second), key=itemgetter(0))
+        yield from sorted(seconds.pop(second), key=place)
 
 
 def _give_lanes(spans: list[_Span]) -> dict[str, int]:
     """Let no two spans of one lane overlap; return how many lanes each track has."""
     ends: dict[str, list[int]] = {}
-    for span in sorted(spans, key=lambda span: (span.start_ns, span.end_ns)):
+    for span in _in_order(spans, lambda span: (span.start_ns, span.end_ns)):
         lanes = ends.setdefault(span.track, [])
         span.lane = next((lane for lane, end_ns in enumerate(lanes) if end_ns <= span.start_ns), len(lanes))
         if span.lane == len(lanes):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -193,3 +194,22 @@ def test_whatever_was_noted_the_trace_is_well_formed(check_trace: Check, events:
     seen: set[int] = set()
     once = [event for event in events if event[1] is not Event.CAPTURED or not (event[2] in seen or seen.add(event[2]))]
     check_trace(drawn(once, now_ms=300, over=over))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_as_it_was(*, enabled: bool) -> None:
+    """It is kept away while a trace is made, also from one that fails, and not afterwards."""
+    was_enabled = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+
+    def events() -> Iterator[Noted]:
+        assert not gc.isenabled()
+        yield from ()
+        raise RuntimeError("no more events")
+
+    try:
+        with pytest.raises(RuntimeError, match="no more"):
+            chrome_trace(events(), TraceFacts("cam0", True, (), ()), limits=[], now_ns=0, over=True)
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
