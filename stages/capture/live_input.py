@@ -16,8 +16,8 @@ from stages.capture.demux import DemuxFailed, VideoPacket, open_input, packets
 from stages.capture.targets import Target
 from stages.capture.timeline import Stamps
 
-GUESSED_STAMPS = frozenset({"mpjpeg", "mjpeg"})
-"""Formats without time stamps, which the demuxer numbers at 25 fps whatever the rate."""
+_NAKED_PICTURES = "pipe"
+"""How FFmpeg's names of formats end that are pictures one after the other: jpeg_pipe, png_pipe, image2pipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class FFmpegInput(LiveInput):
             rate=self._stream.average_rate or self._stream.guessed_rate,
             is_finite=self._container.duration is not None,
         )
-        self._has_stamps = name not in GUESSED_STAMPS
+        self._has_stamps = has_stamps(name)
         self._packets: Iterator[VideoPacket] = packets(self._container, self._stream, target)
 
     def read(self) -> Unit:
@@ -120,6 +120,16 @@ class FFmpegInput(LiveInput):
             self._packets = iter(())
             self._container.close()
             self._container = None
+
+
+def has_stamps(format_name: str) -> bool:
+    """Whether a format holds time stamps; where it holds none, the demuxer numbers its packets at 25 fps."""
+    name = format_name.split(",")[0]
+    try:
+        flags = av.format.Flags(av.ContainerFormat(name, "r").flags)
+    except ValueError:
+        return True
+    return not (name.endswith(_NAKED_PICTURES) or av.format.Flags.no_timestamps in flags)
 
 
 def stamps_of(packet: VideoPacket, arrival_ns: int, *, has_stamps: bool, codec: av.VideoCodecContext) -> Stamps:

@@ -25,8 +25,11 @@ from stages.capture.timeline import Stamps
 log = logging.getLogger("framepace.source")
 
 _TIME_BASE = Fraction(1, CLOCK_RATE)
-_MOST_REORDER = 16
-"""Pictures that H.264 and H.265 may hold back at most (ITU-T H.264 A.3.1)."""
+_MOST_REORDER = 6
+"""Later pictures that encoders send before an earlier one; the standards allow 16, a pyramid of 16 B-frames needs 5.
+Where more seem to be, the stamps have stepped back."""
+_REMEMBERED = 32
+"""Pictures after which a reordering is forgotten."""
 _COUNTED = (
     "received",
     "lost",
@@ -128,12 +131,12 @@ class DecodeOrder:
     """Finds out whether pictures are sent in another order than they are shown, which RTP does not say.
 
     The frame of a picture may be counted when no earlier one can still come: when as many later ones have been sent
-    as the stream was ever seen to reorder.
+    as the stream was seen to reorder of late. Stamps that step back look the same at first, and are soon forgotten.
     """
 
     def __init__(self) -> None:
         self._recent: deque[int] = deque(maxlen=_MOST_REORDER + 1)
-        self._depth = 0
+        self._overtaken: deque[int] = deque(maxlen=_REMEMBERED)
         self._epoch = 0
 
     def decode_time(self, unit: AccessUnit) -> int | None:
@@ -142,12 +145,17 @@ class DecodeOrder:
             self._epoch = unit.epoch
             self._recent.clear()
         overtaken_by = sum(1 for earlier in self._recent if earlier > unit.timestamp)
-        self._depth = max(self._depth, overtaken_by)
+        if overtaken_by > _MOST_REORDER:
+            self._recent.clear()
+            self._overtaken.clear()
+            overtaken_by = 0
+        self._overtaken.append(overtaken_by)
         self._recent.append(unit.timestamp)
-        if not self._depth:
+        depth = max(self._overtaken)
+        if not depth:
             return None
-        latest = sorted(self._recent)[-self._depth - 1 :]
-        return latest[0] if len(latest) > self._depth else latest[0] - 1
+        latest = sorted(self._recent)[-depth - 1 :]
+        return latest[0] if len(latest) > depth else latest[0] - 1
 
 
 def _packet(unit: AccessUnit) -> VideoPacket:

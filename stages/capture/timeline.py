@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pipeline.clock import NS_PER_S, Clock
+from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
 from pipeline.frame import CaptureClock
-from stages.capture.envelope import PtsEnvelope
 from stages.capture.pacing import Pacer
+from stages.capture.stamp_clock import StampClock
+
+log = logging.getLogger("framepace.source")
 
 _DRIVER_DELAY_NS = NS_PER_S
-"""A driver's time stamp is believed if it lies within this much before the arrival, and not after it."""
+"""A driver's time stamp is believed if it lies within this much before the arrival, and not after it,"""
+_DRIVER_DRIFT_NS = 100 * NS_PER_MS
+"""and as long as its distance to the capture time that stamps and arrivals tell grows by no more than this."""
 _SENDER_DELAY_NS = 10 * NS_PER_S
 """And a synchronised sender's, if it lies within this much."""
 _USUAL_RATE = 25
@@ -122,28 +127,53 @@ class PacedTimeline(RecordedTimeline):
 
 
 class LiveTimeline(Timeline):
-    """A camera: the capture time is the arrival, put right by the stream's own stamps.
+    """A camera: the capture time is the arrival, put right by the stream's own stamps as far as they tell the time.
 
     Args:
+        name: of the source, for messages.
         driver_clock: whether the stamps may be the driver's, on the same clock as ours.
     """
 
-    def __init__(self, *, driver_clock: bool) -> None:
+    def __init__(self, name: str, *, driver_clock: bool) -> None:
+        self._name = name
         self._driver_clock = driver_clock
-        self._envelope = PtsEnvelope()
+        self._driver_lead_ns: int | None = None
+        """By how much the driver's stamp was before the capture time that stamps and arrivals tell, at least."""
+        self._stamp_clock = StampClock()
         self._epoch = 0
+        self._said: set[CaptureClock] = set()
 
     def times(self, stamps: Stamps) -> Times:
         pts_ns, arrival_ns = stamps.pts_ns, stamps.arrival_ns
-        if pts_ns is None:
-            return Times(None, None, arrival_ns, CaptureClock.ARRIVAL)
         if stamps.epoch != self._epoch:
-            self._epoch, self._envelope = stamps.epoch, PtsEnvelope()
-        if self._driver_clock and arrival_ns - _DRIVER_DELAY_NS < pts_ns <= arrival_ns:
+            self._epoch = stamps.epoch
+            self._stamp_clock.restart()
+        captured_ns = self._stamp_clock.captured_ns(pts_ns, arrival_ns)
+        if pts_ns is None:
+            return Times(None, None, captured_ns, CaptureClock.ARRIVAL)
+        if self._is_drivers(pts_ns, captured_ns, arrival_ns):
             return Times(pts_ns, stamps.dts_ns, pts_ns, CaptureClock.V4L2)
-        captured_ns = self._envelope.captured_ns(pts_ns, arrival_ns)
         if stamps.sent_ns is not None and arrival_ns - _SENDER_DELAY_NS < stamps.sent_ns <= arrival_ns:
             return Times(pts_ns, stamps.dts_ns, stamps.sent_ns, CaptureClock.RTCP)
-        if captured_ns is None:
-            return Times(pts_ns, stamps.dts_ns, arrival_ns, CaptureClock.ARRIVAL)
-        return Times(pts_ns, stamps.dts_ns, captured_ns, CaptureClock.PTS)
+        clock = CaptureClock.PTS if self._stamp_clock.follows_stamps else CaptureClock.ARRIVAL
+        self._say(clock)
+        return Times(pts_ns, stamps.dts_ns, captured_ns, clock)
+
+    def _is_drivers(self, pts_ns: int, captured_ns: int, arrival_ns: int) -> bool:
+        """Whether a stamp is the driver's, on our own clock."""
+        if not self._driver_clock or not arrival_ns - _DRIVER_DELAY_NS < pts_ns <= arrival_ns:
+            return False
+        lead_ns = captured_ns - pts_ns
+        if self._driver_lead_ns is None or lead_ns < self._driver_lead_ns:
+            self._driver_lead_ns = lead_ns
+        return lead_ns - self._driver_lead_ns <= _DRIVER_DRIFT_NS
+
+    def _say(self, clock: CaptureClock) -> None:
+        """Say once that the stamps do not tell the time, and once that they do again."""
+        if clock in self._said or (clock is CaptureClock.PTS and not self._said):
+            return
+        self._said.add(clock)
+        if clock is CaptureClock.ARRIVAL:
+            log.warning("%s: its time stamps do not tell the time; capture times follow the arrivals", self._name)
+        else:
+            log.info("%s: its time stamps tell the time again; capture times follow them", self._name)

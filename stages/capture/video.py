@@ -181,7 +181,9 @@ class VideoSource(Source):
         if self._target.kind is TargetKind.HTTP and facts.is_finite:
             live_input.close()
             return None
-        timeline: LiveTimeline | PacedTimeline = LiveTimeline(driver_clock=self._target.kind is TargetKind.WEBCAM)
+        timeline: LiveTimeline | PacedTimeline = LiveTimeline(
+            self._target.shown, driver_clock=self._target.kind is TargetKind.WEBCAM
+        )
         if _PLAYLIST in facts.format_name.split(","):
             timeline = PacedTimeline(facts.rate, clock, fps=None, restart_after_ns=_PLAYLIST_LATE_NS)
         watched = self._options.detect_frozen and self._target.kind is not TargetKind.LAVFI

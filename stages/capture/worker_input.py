@@ -19,7 +19,7 @@ from pipeline.errors import Outage, SourceOpenError, StreamLost
 from pipeline.units import format_duration
 from stages.capture import wire
 from stages.capture.demux import VideoPacket
-from stages.capture.live_input import GUESSED_STAMPS, LiveInput, StreamFacts, Unit, stamps_of
+from stages.capture.live_input import LiveInput, StreamFacts, Unit, has_stamps, stamps_of
 from stages.capture.rtsp.sockets import Interrupted, Patience, TimedOut
 from stages.capture.targets import Target
 from stages.capture.wire import Flag, Garbled, Header, Json, Kind
@@ -146,7 +146,7 @@ class WorkerInput(LiveInput):
             rate=None if rate is None else Fraction(*rate),
             is_finite=bool(opened["is_finite"]),
         )
-        self._has_stamps = name not in GUESSED_STAMPS
+        self._has_stamps = has_stamps(name)
 
     def _ask(self, options: dict[str, str]) -> None:
         """Say what to open; over the pipe, since the address may hold a password, and everybody sees a command line."""

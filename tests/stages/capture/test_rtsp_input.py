@@ -53,3 +53,13 @@ def test_a_new_time_line_begins_without_the_old_times() -> None:
     first = order.decode_time(unit(50, epoch=1))
     assert first is not None
     assert first < 50
+
+
+def test_a_step_back_of_the_stamps_holds_no_picture_for_long() -> None:
+    """It looks like reordering at first; soon after, the presentation time is the decode time again."""
+    for step in (1, 3, 6, 7, 20):
+        order = DecodeOrder()
+        for number in range(40):
+            order.decode_time(unit(3000 * number))
+        times = [order.decode_time(unit(3000 * (40 - step + number))) for number in range(45)]
+        assert times[-1] is None, step
