@@ -22,6 +22,7 @@ from pipeline.cli.summary import log_summary, print_summary
 from pipeline.clock import NS_PER_S
 from pipeline.config.build import Built
 from pipeline.errors import ConfigError, PipelineError
+from pipeline.frame import CaptureClock
 from pipeline.graph import Plan
 from pipeline.report import Report
 from pipeline.run import Run
@@ -77,6 +78,8 @@ def run_command(flags: Flags) -> int:
         (log_summary if as_json else functools.partial(print_summary, console=console))(report)
     say = say_failure if as_json else functools.partial(_print_failure, console)
     code = _judge(run, report, say)
+    if not code and not executed.interrupted:
+        code = _judge_source(report, say)
     written = [
         _write("report", files.get("--report"), report.model_dump_json(indent=2).encode() + b"\n", say),
         _write("trace", files.get("--trace"), run.trace(), say),
@@ -207,3 +210,15 @@ def _judge(run: Run, report: Report, say: Callable[[str], None]) -> int:
     for line in wrong:
         say(line)
     return 1 if wrong else 0
+
+
+def _judge_source(report: Report, say: Callable[[str], None]) -> int:
+    """Return 0, or 3 with a line where a recording came to its end without a single picture."""
+    frames = report.frames
+    if report.source.clock not in (None, CaptureClock.FILE) or frames.captured > frames.undecodable:
+        return 0
+    if frames.captured:
+        say(f"the source cannot be used: none of its frames could be decoded (there are {frames.captured})")
+    else:
+        say("the source cannot be used: it has no frame in the part that was asked for")
+    return 3

@@ -6,6 +6,9 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, islice, pairwise
+from statistics import median
 
 import av
 from av.container import InputContainer
@@ -21,6 +24,14 @@ from stages.capture.targets import Target
 from stages.capture.timeline import LiveTimeline, PacedTimeline, RecordedTimeline, Stamps, Times
 
 log = logging.getLogger("framepace.source")
+
+_AHEAD = 64
+"""Packets that are looked at before the first is given, to find out how fast they follow each other."""
+_LEAST_STEPS = 4
+_GAP = 5
+"""Steps longer than so many usual ones are gaps."""
+_AGREEMENT = 0.1
+"""How far the rate that a recording states may be from that of its stamps."""
 
 _UNORDERED_STAMPS = {"avi": frozenset({"h264", "hevc"})}
 """Formats that store no presentation times, with codecs whose reordering the demuxer does not work out: its stamps are
@@ -159,12 +170,14 @@ class RecordedReading(Reading):
         self._seen = 0
         self._last_pts = 0
         self._chosen = self._choose()
-        rate = stream.average_rate or stream.guessed_rate
+        said = stream.average_rate or stream.guessed_rate
+        rate, self._chosen = true_rate(self._chosen, said)
         if pace is None:
             self._timeline: RecordedTimeline | PacedTimeline = RecordedTimeline(rate)
         else:
-            self._timeline = PacedTimeline(rate, clock, fps=pace if isinstance(pace, float) else None)
-        self.total_frames = self._count_frames()
+            fps = pace if isinstance(pace, float) else None
+            self._timeline = PacedTimeline(target.shown, rate, clock, fps=fps)
+        self.total_frames = self._count_frames(rate)
 
     @property
     def is_paced(self) -> bool:
@@ -185,8 +198,6 @@ class RecordedReading(Reading):
         times = self._timeline.times(Stamps(pts_ns, dts_ns, self._clock.now_ns()))
         if times is None:
             return None
-        if self._unordered:
-            packet.pts = packet.dts = None
         return Given(packet, chosen.preroll, times)
 
     def interrupt(self) -> None:
@@ -215,9 +226,10 @@ class RecordedReading(Reading):
         window = Window(start_pts=start_pts if part.start_ns else None, end_pts=end_pts, max_frames=part.max_frames)
         return window.choose(self._counted(read))
 
-    def _count_frames(self) -> int | None:
+    def _count_frames(self, rate: Fraction | None) -> int | None:
+        """Return how many frames there will be, at so many a second; None if that cannot be told."""
         stream, part = self._stream, self._part
-        total, rate = stream.frames or None, stream.average_rate
+        total = stream.frames or None
         if total is None and rate and self._container.duration is not None:
             total = round(self._container.duration / av.time_base * rate)
         if total is not None and rate:
@@ -249,3 +261,36 @@ class RecordedReading(Reading):
         length = self._last_pts - (stream.start_time or 0)
         mean_interval = length / max(1, self._seen - 1)
         return length + 1.5 * mean_interval < stream.duration
+
+
+def true_rate(chosen: Iterator[Chosen], said: Fraction | None) -> tuple[Fraction | None, Iterator[Chosen]]:
+    """Return the frames per second of a recording, and its packets from the first one on.
+
+    What it says of itself holds as long as the time stamps of its first packets agree; else theirs does.
+    """
+    ahead: list[Chosen] = []
+    try:
+        ahead.extend(islice(chosen, _AHEAD))
+    except DemuxFailed as error:
+        chosen = _Broken(error)
+    whole = chain(ahead, chosen)
+    ticks = [packet.pts if packet.dts is None else packet.dts for packet in (given.packet for given in ahead)]
+    steps = [later - earlier for earlier, later in pairwise(at for at in ticks if at is not None) if later > earlier]
+    if len(steps) < _LEAST_STEPS:
+        return said, whole
+    usual = median(steps)
+    regular = [step for step in steps if step <= _GAP * usual]
+    measured = Fraction(len(regular), sum(regular)) / ahead[0].packet.time_base
+    if said and abs(measured / said - 1) <= _AGREEMENT:
+        return said, whole
+    return measured, whole
+
+
+class _Broken(Iterator[Chosen]):
+    """The end of a recording that breaks."""
+
+    def __init__(self, error: DemuxFailed) -> None:
+        self._error = error
+
+    def __next__(self) -> Chosen:
+        raise self._error

@@ -20,6 +20,8 @@ _DRIVER_DRIFT_NS = 100 * NS_PER_MS
 """and as long as its distance to the capture time that stamps and arrivals tell grows by no more than this."""
 _SENDER_DELAY_NS = 10 * NS_PER_S
 """And a synchronised sender's, if it lies within this much."""
+_LONGEST_GAP_NS = 10 * NS_PER_S
+"""A recording that is played stands still for no longer than this."""
 _USUAL_RATE = 25
 """Frames per second of a stream that does not say."""
 
@@ -93,9 +95,11 @@ class PacedTimeline(RecordedTimeline):
     """A recording as a camera would give it.
 
     A packet is released at its decode time, and its frame counts as captured at its presentation time: no frame can
-    be decoded before it was captured, B-frames or not.
+    be decoded before it was captured, B-frames or not. Where the times go back, or ahead by more than anybody waits
+    for, the line goes on as if the usual time had passed.
 
     Args:
+        name: of the source, for messages.
         rate: its own frames per second; None: it does not say.
         clock: tells the time.
         fps: the mean rate to play at; None for the recording's own. The rhythm within stays.
@@ -103,24 +107,55 @@ class PacedTimeline(RecordedTimeline):
     """
 
     def __init__(
-        self, rate: Fraction | None, clock: Clock, *, fps: float | None, restart_after_ns: int | None = None
+        self,
+        name: str,
+        rate: Fraction | None,
+        clock: Clock,
+        *,
+        fps: float | None,
+        restart_after_ns: int | None = None,
     ) -> None:
         super().__init__(rate)
+        self._name = name
         self._pacer = Pacer(clock)
         self._stretch = 1.0 if fps is None else float(self._rate) / fps
         self._restart_after_ns = restart_after_ns
-        self._first_dts_ns: int | None = None
+        self._due_ns = 0
+        self._last_dts_ns: int | None = None
+        self._usual_ns = round(NS_PER_S / self._rate)
+        self._has_said_break = False
 
     def times(self, stamps: Stamps) -> Times | None:  # type: ignore[override]  # a wait can be cut short
         pts_ns, dts_ns = self._stamps(stamps)
-        pts_ns = round(pts_ns * self._stretch)
-        dts_ns = pts_ns if dts_ns is None else round(dts_ns * self._stretch)
-        if self._first_dts_ns is None:
-            self._first_dts_ns = dts_ns
-        origin_ns = self._pacer.wait_until_due(dts_ns - self._first_dts_ns, restart_after_ns=self._restart_after_ns)
+        dts_ns = pts_ns if dts_ns is None else dts_ns
+        self._due_ns += round(self._step_ns(dts_ns) * self._stretch)
+        origin_ns = self._pacer.wait_until_due(self._due_ns, restart_after_ns=self._restart_after_ns)
         if origin_ns is None:
             return None
-        return Times(pts_ns, dts_ns, origin_ns + pts_ns - self._first_dts_ns, CaptureClock.FILE)
+        shown_ns = self._due_ns + round((pts_ns - dts_ns) * self._stretch)
+        return Times(
+            round(pts_ns * self._stretch), round(dts_ns * self._stretch), origin_ns + shown_ns, CaptureClock.FILE
+        )
+
+    def _step_ns(self, dts_ns: int) -> int:
+        """Return by how much the line goes on to the next decode time."""
+        last_ns, self._last_dts_ns = self._last_dts_ns, dts_ns
+        if last_ns is None:
+            return 0
+        step_ns = dts_ns - last_ns
+        if 0 <= step_ns <= _LONGEST_GAP_NS:
+            self._usual_ns = step_ns or self._usual_ns
+            return step_ns
+        if not self._has_said_break:
+            self._has_said_break = True
+            way = "ahead" if step_ns > 0 else "back"
+            log.warning(
+                "%s: its time stamps jump %s by %.1f s; it is played on without a pause, as at every further jump",
+                self._name,
+                way,
+                abs(step_ns) / NS_PER_S,
+            )
+        return self._usual_ns
 
     def close(self) -> None:
         self._pacer.close()

@@ -185,7 +185,9 @@ class VideoSource(Source):
             self._target.shown, driver_clock=self._target.kind is TargetKind.WEBCAM
         )
         if _PLAYLIST in facts.format_name.split(","):
-            timeline = PacedTimeline(facts.rate, clock, fps=None, restart_after_ns=_PLAYLIST_LATE_NS)
+            timeline = PacedTimeline(
+                self._target.shown, facts.rate, clock, fps=None, restart_after_ns=_PLAYLIST_LATE_NS
+            )
         watched = self._options.detect_frozen and self._target.kind is not TargetKind.LAVFI
         return LiveReading(live_input, timeline, FreezeWatch(self._options.stall_timeout) if watched else None)
 

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Annotated
 
 import av
@@ -15,9 +16,15 @@ from pydantic import Field
 from pipeline.errors import Undecodable
 from pipeline.frame import Mode
 from pipeline.stage import Decoded, Decoder, OpenContext, Options
+from stages.capture.demux import VideoPacket
 from stages.payloads import Packet, Picture
 
 log = logging.getLogger("framepace.decode")
+
+_MAX_REORDER = 16
+"""H.264 and H.265 hold back at most 16 pictures (ITU-T H.264 A.3.1)."""
+_JUMP_S = 1
+"""Stamps that go back by more are a new time line, not reordering."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,8 +35,9 @@ class _Tag:
     with it is gone. Small integers share theirs all over the process.
     """
 
-    ticket: int | None
-    """None: the tickets of this stream are handed out in order."""
+    ticket: int
+    is_timed: bool
+    """Whether the time stamps tell where its picture is presented; else it takes the first ticket that waits."""
 
 
 class DecodeOptions(Options):
@@ -48,8 +56,8 @@ class VideoDecoder(Decoder):
     flagged corrupt then) counts as decoded. A packet of a new generation starts a fresh decoder, since its source was
     opened again. With several frame threads an error shows up packets after the one that it is about.
 
-    Tickets travel through the codec with the packet. Only in a stream without any time stamps they are handed
-    out in order: its packets can be numbered, but nothing tells where they will be presented.
+    Tickets travel through the codec with the packet. Where time stamps do not tell the order of presentation, since
+    there are none or they are those of decoding, tickets are handed out in the order in which pictures come.
 
     Live: slice threads and low delay, because frame threads hold every picture back by as many frames as there are
     threads. Lossless: frame threads, which are the fastest.
@@ -66,6 +74,8 @@ class VideoDecoder(Decoder):
         self._generation: int | None = None
         self._codec: av.VideoCodecContext | None = None
         self._untimed: deque[int] = deque()
+        self._ahead = 0
+        self._order = _StampOrder()
 
     def open(self, context: OpenContext) -> None:
         self._mode = context.mode
@@ -91,8 +101,8 @@ class VideoDecoder(Decoder):
             except av.error.FFmpegError as error:
                 log.debug("a packet that does not count is broken: %s", error.strerror)
         packet = payload.data
-        timed = packet.pts is not None or packet.dts is not None
-        packet.opaque = _Tag(ticket if timed else None)
+        timed = self._order.is_told_by(packet, codec)
+        packet.opaque = _Tag(ticket, timed)
         if not timed:
             self._untimed.append(ticket)
         try:
@@ -127,6 +137,7 @@ class VideoDecoder(Decoder):
             codec.flags |= Flags.low_delay
         self._codec = codec
         self._generation = packet.generation
+        self._order = _StampOrder()
 
     def _tagged(self, frames: Iterable[av.VideoFrame]) -> list[Decoded]:
         """Return the pictures that belong to a ticket; those of preroll packets carry none and are thrown away."""
@@ -135,14 +146,47 @@ class VideoDecoder(Decoder):
             tag = frame.opaque
             if not isinstance(tag, _Tag):
                 continue
-            ticket = tag.ticket
+            ticket = tag.ticket if tag.is_timed else self._next_untimed(tag.ticket)
             if ticket is None:
-                if not self._untimed:
-                    continue  # a second picture from one packet
-                ticket = self._untimed.popleft()
+                continue  # a second picture from one packet
             picture = Picture(video=frame, rotation_deg=_clockwise_deg(frame))
             decoded.append(Decoded(ticket, picture, picture.size))
         return decoded
+
+    def _next_untimed(self, own: int) -> int | None:
+        """Return the ticket whose turn it is, now that the packet of another one has become a picture."""
+        if not self._untimed:
+            return None
+        ticket = self._untimed.popleft()
+        # Reordering takes turns; what stays ahead waits for a picture that the decoder has silently left out.
+        self._ahead = self._ahead + 1 if own > ticket else 0
+        if self._ahead > _MAX_REORDER and self._untimed:
+            self._ahead = 0
+            ticket = self._untimed.popleft()
+        return ticket
+
+
+class _StampOrder:
+    """Finds out whether the time stamps of packets tell in which order their pictures are presented.
+
+    Where a codec reorders, times of presentation go back and forth from packet to packet. As long as they only grow,
+    they are those of decoding: some containers store no others, and some writers leave the others out.
+    """
+
+    def __init__(self) -> None:
+        self._latest: Fraction | None = None
+        self._goes_back = False
+
+    def is_told_by(self, packet: VideoPacket, codec: av.VideoCodecContext) -> bool:
+        """Whether it is told by the stamps of the packets up to this one."""
+        ticks = packet.dts if packet.pts is None else packet.pts
+        if ticks is None:
+            return False
+        at = ticks * packet.time_base
+        if self._latest is not None and 0 < self._latest - at < _JUMP_S:
+            self._goes_back = True
+        self._latest = at
+        return self._goes_back or not codec.has_b_frames
 
 
 def _clockwise_deg(frame: av.VideoFrame) -> int:

@@ -37,16 +37,13 @@ class Snapshot:
         Tracks that no longer touch the picture are left out. A track seen only once holds still.
 
         Args:
-            at_ns: capture time of the frame that is asked about.
+            at_ns: capture time of the frame that is asked about; before the measurement, time lines went back and
+                nothing is known of the time between: the tracks are where they were measured.
 
         Returns:
             Tracks with read-only arrays, length 0 when the scene is empty; None beyond the horizon.
-
-        Raises:
-            ValueError: at_ns is before the measurement.
         """
-        if at_ns < self.measured_ns:
-            raise ValueError(f"at_ns {at_ns} is before the measurement at {self.measured_ns}")
+        asked_ns, at_ns = at_ns, max(at_ns, self.measured_ns)
         if at_ns - self.measured_ns > self.horizon_ns:
             return None
         if self.follower is not None and at_ns > self.measured_ns:
@@ -61,7 +58,7 @@ class Snapshot:
             class_ids=population.class_ids[rows],
             track_ids=population.track_ids[rows],
             velocities=xyxy_from_cxcywh(motion.velocity[rows]).astype(np.float32),
-            measured_ns=population.measured_ns[rows],
+            measured_ns=np.minimum(population.measured_ns[rows], asked_ns),
             position_std=np.sqrt(motion.position_var[rows, :2].mean(axis=1)).astype(np.float32),
             class_names=self.class_names,
             image_size=self.image_size,

@@ -57,10 +57,11 @@ class Tracker(Stage):
     """Detections in, a Snapshot of the tracks that this frame measured out.
 
     Keeps between frames: all tracks measured within `max_lost`, the next id (from 1, never used twice), and the time
-    of the last frame. A frame that is not newer than the last one raises ValueError and changes nothing. No boxes is
-    a measurement too: the scene is empty. Boxes that are not finite or absurdly far away are ignored. The picture
-    may change its size at any time. In a live run it also sees the pictures while forecasts are wanted, and remembers
-    how they moved: tracks are looked for, and forecasts made, where what is seen in them went.
+    of the last frame. A frame that is not newer than the last one is taken as if no time had passed between them:
+    recordings are joined and cameras restarted. No boxes is a measurement too: the scene is empty. Boxes that are not
+    finite or absurdly far away are ignored. The picture may change its size at any time. In a live run it also sees the
+    pictures while forecasts are wanted, and remembers how they moved: tracks are looked for, and forecasts made, where
+    what is seen in them went.
 
     A track that the newest measured frame did not see is not shown, though kept: showing it for 200 ms longer costs
     2 to 13 points of MOTA on a clip at 7 to 30 fps, and gains nothing in HOTA.
@@ -100,15 +101,11 @@ class Tracker(Stage):
             self._follower.see(payload, info.captured_ns)
 
     def process(self, payload: object, info: FrameInfo) -> Snapshot:
-        """Associate the detections of one frame and return what is known after it.
-
-        Raises:
-            ValueError: the frame is not newer than the last one.
-        """
+        """Associate the detections of one frame and return what is known after it."""
         assert isinstance(payload, Detections)
         at_ns = info.captured_ns
-        if self._last_ns is not None and at_ns <= self._last_ns:
-            raise ValueError(f"frame {info.frame_id} at {at_ns} ns is not newer than the last, at {self._last_ns} ns")
+        if self._last_ns is not None and at_ns < self._last_ns:
+            self._begin_anew_at(at_ns, self._last_ns)
         self._options = self._tuned
         seen = self._step(payload, at_ns)
         self._last_ns = at_ns
@@ -120,6 +117,12 @@ class Tracker(Stage):
             image_size=payload.image_size,
             follower=self._follower,
         )
+
+    def _begin_anew_at(self, at_ns: int, last_ns: int) -> None:
+        """Go on with the same tracks on a time line that has gone back from `last_ns`."""
+        measured_ns = self._tracks.measured_ns - (last_ns - at_ns)
+        self._tracks = replace(self._tracks, measured_ns=measured_ns)
+        self._last_ns = at_ns
 
     def _step(self, detections: Detections, at_ns: int) -> Population:
         """Bring the tracks to a new frame; return those that it measured.

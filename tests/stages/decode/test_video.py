@@ -84,6 +84,32 @@ def test_without_presentation_times_tickets_are_in_order(make_clip, name: str) -
     assert [each.ticket for each in pictures] == list(range(100, 130))
 
 
+def without_presentation_times(path: Path, name: str) -> Path:
+    """Copy a clip so that each packet's presentation time is its decode time, as some writers leave it."""
+    copy = path.with_name(name)
+    with av.open(str(path)) as given, av.open(str(copy), "w") as taken:
+        stream = given.streams.video[0]
+        taken.add_stream_from_template(stream)
+        first: int | None = None
+        for packet in given.demux(stream):
+            if packet.dts is not None:
+                first = packet.dts if first is None else first
+                packet.pts = packet.dts = packet.dts - first
+                packet.stream = taken.streams.video[0]
+                taken.mux(packet)
+    return copy
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_stamps_that_do_not_tell_the_order_cost_no_picture(make_clip, name: str, mode: Mode) -> None:  # type: ignore[no-untyped-def]
+    """Where presentation times are in decoding order, the n-th picture is the n-th frame, and none is lost."""
+    packets = packets_of(without_presentation_times(make_clip("given.mp4", b_frames=3), name))
+    pictures = decoded(packets, mode)
+    assert sorted(numbers(pictures)) == list(range(30))
+    assert [each.ticket for each in pictures] == list(range(100, 130))
+
+
 @pytest.mark.parametrize("b_frames", [0, 3])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.avi", "a.h264"])
 def test_the_engine_numbers_frames_as_they_are_shown(make_clip, name: str, b_frames: int) -> None:  # type: ignore[no-untyped-def]

@@ -116,10 +116,15 @@ def test_an_empty_scene_is_no_silence() -> None:
     assert state.forecast(_AT + 501 * _MS) is None
 
 
-def test_the_past_is_refused() -> None:
-    """A snapshot says nothing about a moment before its measurement."""
-    with pytest.raises(ValueError, match="before the measurement"):
-        snapshot([], []).forecast(_AT - 1)
+def test_before_the_measurement_tracks_are_where_they_were_measured() -> None:
+    """Where a time line goes back, nothing is known of the time between; no age is negative."""
+    state = snapshot([(320, 240, 40, 80)], [(100, 0, 0, 0)])
+    tracks = state.forecast(_AT - 500 * _MS)
+    measured = state.forecast(_AT)
+    assert tracks is not None
+    assert measured is not None
+    assert tracks.boxes.tolist() == measured.boxes.tolist()
+    assert tracks.measured_ns.tolist() == [_AT - 500 * _MS]
 
 
 @pytest.mark.parametrize(

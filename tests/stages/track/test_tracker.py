@@ -255,17 +255,19 @@ def test_no_boxes_is_a_measurement(detections: Make) -> None:
     assert len(shown(state, 400)) == 0
 
 
-@pytest.mark.parametrize("at_ms", [40, 39])
-def test_an_old_frame_raises_and_changes_nothing(detections: Make, at_ms: int) -> None:
-    """A frame not newer than the last is refused; the frames after it come out as if it had not been there."""
-    stage, other = tracker(), tracker()
-    for one in (stage, other):
-        step(one, detections([walker(0)]), 0)
-        step(one, detections([walker(40)]), 40)
-    with pytest.raises(ValueError, match=r"frame 7 at .* is not newer"):
-        step(stage, detections([walker(40), walker(0, left=500)]), at_ms, number=7)
-    frame = detections([walker(80), walker(80, left=500)])
-    assert repr(step(stage, frame, 80)) == repr(step(other, frame, 80))
+@pytest.mark.parametrize("back_ms", [0, 1, 40, 3_600_000])
+def test_time_that_stands_still_or_goes_back_is_survived(detections: Make, back_ms: int) -> None:
+    """A repeated or earlier capture time is taken as if no time had passed; tracks go on from there."""
+    stage = tracker()
+    for number in range(10):
+        state = step(stage, detections([walker(number * 40)]), 10_000_000 + number * 40)
+    known = ids(state)
+    for number in range(9, 20):
+        at_ms = 10_000_000 + number * 40 - back_ms
+        state = step(stage, detections([walker(number * 40)]), at_ms)
+        assert state.measured_ns == at_ms * _MS
+        assert ids(state) == known
+        assert np.isfinite(shown(state, 100).boxes).all()
 
 
 def test_a_snapshot_stays_as_it_was(detections: Make) -> None:
