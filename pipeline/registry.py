@@ -10,6 +10,10 @@ import difflib
 import functools
 import importlib
 import inspect
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar, cast
@@ -129,8 +133,24 @@ def _takes_options(part: type[Part]) -> bool:
 def _import(path: str) -> object:
     module, _, attribute = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        with _working_directory_importable():
+            return getattr(importlib.import_module(module), attribute)
     except ImportError as error:
         raise LookupError(f"{path!r} cannot be imported: {error}") from error
     except AttributeError as error:
         raise LookupError(f"{path!r}: module {module} has no {attribute}") from error
+
+
+@contextmanager
+def _working_directory_importable() -> Iterator[None]:
+    """Let a user's own file be imported, and nothing of it hide anything: the working directory comes last."""
+    try:
+        here = os.getcwd()
+    except OSError:  # it is gone
+        yield
+        return
+    sys.path.append(here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)

@@ -2,6 +2,7 @@
 
 From the bottom up; every module imports only modules above it in this list:
 
+    terminal  standard error that holds up nobody
     logs      log lines as text or JSON
     options   flags to configuration
     status    the line that is shown during a run

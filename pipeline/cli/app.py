@@ -18,6 +18,7 @@ import typer
 
 from pipeline.cli.logs import say_failure
 from pipeline.cli.options import Flags
+from pipeline.cli.terminal import guarded_streams
 from pipeline.errors import ConfigError, OpenError, PipelineError, SinkOpenError
 from pipeline.registry import load_commands
 
@@ -273,13 +274,19 @@ def _add_registered_commands() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    sys.path.append(os.getcwd())  # for `module:Class` of a user's own file; last, so that it hides nothing
-    _add_registered_commands()
-    code = call(lambda: app(sys.argv[1:] or ["--help"], standalone_mode=False))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with guarded_streams():
+        code = call(_run_commands)
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError) as error:
+            code = _fail(f"standard output: {_reason(error)}", Exit.FAILED)
     # A thread left behind in a blocked library call must not keep the process; everything is written by now.
     os._exit(code)
+
+
+def _run_commands() -> object:
+    _add_registered_commands()
+    return app(sys.argv[1:] or ["--help"], standalone_mode=False)
 
 
 def call(command: Callable[[], object]) -> int:
@@ -304,7 +311,15 @@ def call(command: Callable[[], object]) -> int:
         return _fail(str(error), Exit.FAILED)
     except BrokenPipeError:
         return Exit.FAILED
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        return _fail(f"standard output: {_reason(error)}", Exit.FAILED)
     return result if isinstance(result, int) else Exit.DONE
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _fail(message: str, code: Exit) -> int:

@@ -69,7 +69,8 @@ def json_line(record: logging.LogRecord, stream_id: str) -> str:
     }
     fields = getattr(record, FIELDS, {})
     line |= {key: value for key, value in fields.items() if key not in line}
-    return json.dumps(line, ensure_ascii=False, default=str)
+    unicode = "utf" in (getattr(sys.stderr, "encoding", None) or "").lower()  # what a stream escapes is not JSON
+    return json.dumps(line, ensure_ascii=not unicode, default=str)
 
 
 def set_up_logging(handler: logging.Handler, *, level: LogLevel) -> None:

@@ -125,14 +125,22 @@ def execute(built: Built, console: Console, *, quiet: bool, limit_ns: int | None
 
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM; a second one ends the process by its default action."""
+    """Collect Ctrl-C, SIGTERM and the hanging up of the terminal; a second one ends the process by its default action.
+
+    What is ignored stays ignored, but for SIGTERM: `nohup` and shells that start a command in the background want that.
+    """
     asked: list[int] = []
 
     def note(number: int, frame: object) -> None:  # noqa: ARG001  # the signature is Python's
         asked.append(number)
         signal.signal(number, signal.SIG_DFL)
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    wanted = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    previous = {number: signal.signal(number, note) for number in wanted}
     try:
         yield asked
     finally:

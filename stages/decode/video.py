@@ -16,7 +16,6 @@ from pydantic import Field
 from pipeline.errors import Undecodable
 from pipeline.frame import Mode
 from pipeline.stage import Decoded, Decoder, OpenContext, Options
-from stages.capture.demux import VideoPacket
 from stages.payloads import Packet, Picture
 
 log = logging.getLogger("framepace.decode")
@@ -177,7 +176,7 @@ class _StampOrder:
         self._latest: Fraction | None = None
         self._goes_back = False
 
-    def is_told_by(self, packet: VideoPacket, codec: av.VideoCodecContext) -> bool:
+    def is_told_by(self, packet: av.Packet[av.VideoStream], codec: av.VideoCodecContext) -> bool:
         """Whether it is told by the stamps of the packets up to this one."""
         ticks = packet.dts if packet.pts is None else packet.pts
         if ticks is None:

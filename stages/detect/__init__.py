@@ -6,3 +6,8 @@
 - `recognition` finds out how it answers, `families` lists the ways, `readers` reads them, `nms` thins out the boxes.
 - `store` knows models by name, `download` fetches them, `commands` is `framepace models`.
 """
+
+import os
+
+# Runs must not report to anybody. onnxruntime reads this when it is imported, and switching it off later is too late.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

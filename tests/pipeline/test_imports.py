@@ -12,15 +12,17 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*(PROJECT / "pipeline").rglob("*.py"), *(PROJECT / "stages").rglob("*.py")])
 SHARED_BY_STAGES = {"stages.boxes", "stages.payloads"}
-READS_THE_ENVIRONMENT = {"stages/detect/store.py"}
-"""Where pulled models lie is asked by the detector and by `framepace models`; one place answers both."""
+READS_THE_ENVIRONMENT = {"stages/detect/store.py", "stages/detect/__init__.py"}
+"""Where pulled models lie is asked by the detector and by `framepace models`; one place answers both. And before the
+model runtime is imported, it is told to report to nobody."""
 STARTS_THREADS = {
+    "pipeline/cli/terminal.py",
     "pipeline/run.py",
     "stages/sink/server.py",
     "stages/sink/serve/preview.py",
     "stages/capture/rtsp/sockets.py",
 }
-"""The run, a server, what makes its pictures, and the name lookup, which nothing can interrupt."""
+"""The terminal, the run, a server, what makes its pictures, and the name lookup, which nothing can interrupt."""
 
 
 def path_of(file: Path) -> str:

@@ -1,0 +1,1 @@
+"""Real-time video inference that answers every frame by its deadline."""
