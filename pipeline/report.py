@@ -95,6 +95,8 @@ class DetectorReport(_Frozen):
     """The detector."""
 
     model: str
+    family: str = Field(default="", description="How its outputs are read.")
+    evidence: str = Field(default="", description="By what that was recognised.")
     provider: str
     input: str
     runs: int

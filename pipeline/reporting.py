@@ -139,6 +139,8 @@ class Reporter:
         facts = dict(self._plan.stages)[name].describe()
         return DetectorReport(
             model=str(facts.get("model", name)),
+            family=str(facts.get("family", "")),
+            evidence=str(facts.get("evidence", "")),
             provider=str(facts.get("provider", "")),
             input=str(facts.get("input", "")),
             runs=self._engine.statistics[name].items,

@@ -241,8 +241,8 @@ def simulate(
 
 
 @app.command()
-def schema(what: Annotated[str, typer.Argument(help="config, result or report.")]) -> None:
-    """Print the JSON Schema of the configuration, a result record or the report."""
+def schema(what: Annotated[str, typer.Argument(help="config, model, report or result.")]) -> None:
+    """Print the JSON Schema of the configuration, a model's YAML file, the report or a result record."""
     from pipeline.cli.schema import schema_text
 
     typer.echo(schema_text(what))

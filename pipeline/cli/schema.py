@@ -30,8 +30,10 @@ def schema_text(what: str) -> str:
         schema = Report.model_json_schema(mode="serialization")
     elif what == "result":
         schema = load_schema("result").model_json_schema(mode="serialization")
+    elif what == "model":
+        schema = load_schema("model").model_json_schema()
     else:
-        raise ConfigError.one("schema", f"{what!r} is not one of config, result, report")
+        raise ConfigError.one("schema", f"{what!r} is not one of config, model, report, result")
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2)
 
 

@@ -43,7 +43,9 @@ def print_summary(report: Report, console: Console) -> None:
         console.print(f"  published late: {report.published_late}   health: {report.health}")
     if report.detector is not None:
         detector = report.detector
-        console.print(f"  detector: {detector.model}, {detector.provider}, {detector.input}, {detector.runs} runs")
+        read = f", read as {detector.family}" if detector.family else ""
+        line = f"  detector: {detector.model}{read}, {detector.provider}, {detector.input}, {detector.runs} runs"
+        console.print(line, markup=False)
     source = report.source
     if any(source.losses.values()):
         losses = ", ".join(f"{count} {outage}" for outage, count in source.losses.items() if count)

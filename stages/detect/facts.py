@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from pipeline.errors import StageOpenError
 
-FamilyName = Literal["yolox", "yolov5", "yolov8", "end2end", "detr", "rf-detr", "rt-detr", "torchvision", "tensorflow"]
+FamilyName = Literal[
+    "yolox", "yolov5", "yolov8", "end2end", "yolo-nas", "detr", "rf-detr", "rt-detr", "torchvision", "tensorflow"
+]
 Triple = tuple[float, float, float]
 
+log = logging.getLogger("framepace.detect")
+
 _PREFIX = "framepace."
+_FOREIGN_KEYS = frozenset({"nc", "path", "train", "val", "test", "download", "backbone", "head", "scales", "kpt_shape"})
 _MOST_NAMES = 100_000
 """Metadata that numbers its classes beyond this is broken; a list of that length is not made for it."""
 
@@ -32,13 +38,22 @@ def _pair(value: object) -> object:
 Side = Annotated[int, Field(ge=16, le=8192)]
 
 
+def _clean(value: object) -> object:
+    return clean_name(value) if isinstance(value, str) else value
+
+
+CleanName = Annotated[str, BeforeValidator(_clean)]
+
+
 class ModelFacts(BaseModel):
     """What a sidecar YAML (`model.onnx.yaml` or `model.yaml` beside `model.onnx`) may say."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     family: FamilyName | None = Field(default=None, description="How to read the outputs; recognised if absent.")
-    names: tuple[str, ...] | None = Field(default=None, description="Class names, by class id as the model counts.")
+    names: tuple[CleanName, ...] | None = Field(
+        default=None, description="Class names, by class id as the model counts."
+    )
     colour: Literal["rgb", "bgr"] | None = Field(default=None, description="Order of the input's channels.")
     range: Literal["0..1", "0..255"] | None = Field(default=None, description="Range of the input's values.")
     mean: Triple | None = Field(default=None, description="Subtracted from the input's values, in `colour` order.")
@@ -128,7 +143,11 @@ def _from_sidecar(path: Path) -> ModelFacts:
         if not sidecar.is_file():
             continue
         try:
-            return ModelFacts.model_validate(yaml.safe_load(sidecar.read_text(encoding="utf-8")) or {})
+            said = yaml.safe_load(sidecar.read_text(encoding="utf-8-sig")) or {}
+            if sidecar.name != path.name + ".yaml" and _is_foreign(said):
+                log.warning("%s is not about how to read the model; it is left aside", sidecar)
+                continue
+            return ModelFacts.model_validate(said)
         except ValidationError as error:
             raise StageOpenError(str(sidecar), _in_one_line(error)) from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -136,6 +155,11 @@ def _from_sidecar(path: Path) -> ModelFacts:
         except OSError as error:
             raise StageOpenError(str(sidecar), f"cannot be read: {error.strerror}") from error
     return ModelFacts()
+
+
+def _is_foreign(said: object) -> bool:
+    """Whether a file that only shares the model's name is a dataset's or a network's, as Ultralytics writes them."""
+    return isinstance(said, dict) and not _FOREIGN_KEYS.isdisjoint(said)
 
 
 def _in_one_line(error: ValidationError) -> str:
@@ -174,15 +198,21 @@ def _names(text: str) -> tuple[str, ...]:
     """Return class names from a JSON list, or a Python or JSON mapping from id to name."""
     found = _literal(text)
     if isinstance(found, list):
-        return tuple(str(name) for name in found)
+        return tuple(clean_name(name) for name in found[:_MOST_NAMES])
     if isinstance(found, dict):
         try:
-            by_id = {int(key): str(name) for key, name in found.items()}
-        except (TypeError, ValueError):
+            by_id = {int(key): clean_name(name) for key, name in found.items()}
+        except (TypeError, ValueError, OverflowError):
             return ()
         count = max(by_id, default=-1) + 1
         return tuple(by_id.get(place, f"class {place}") for place in range(count)) if count <= _MOST_NAMES else ()
     return ()
+
+
+def clean_name(name: object) -> str:
+    """Return a name on one line, without what a terminal or a table would take for more than text."""
+    text = str(name).encode("utf-8", "replace").decode("utf-8")
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def _literal(text: str) -> object:

@@ -6,10 +6,13 @@
 | `yolov5`      | (B, N, 5 + classes), decoded; YOLOv3, v7 too          | pixels           | RGB 0..1, centred        |
 | `yolov8`      | (B, 4 + classes, N), or turned round; v9, v11 too     | pixels           | RGB 0..1, centred        |
 | `end2end`     | (B, N, 6), NMS inside; YOLOv10, YOLO26 too            | pixels           | RGB 0..1, centred        |
+|               | (B, N, 7): place in the batch, box, class, score      |                  |                          |
+| `yolo-nas`    | boxes (B, N, 4), scores (B, N, classes)               | pixels           | RGB 0..1, top left       |
 | `detr`        | logits (B, Q, classes + 1), softmax; boxes (B, Q, 4)  | 0..1             | RGB ImageNet, stretched  |
 | `rf-detr`     | labels (B, Q, classes), sigmoid; dets (B, Q, 4)       | 0..1             | RGB ImageNet, stretched  |
 | `rt-detr`     | labels, boxes, scores; D-FINE too                     | pixels           | RGB 0..1, stretched      |
 |               | or logits (B, Q, classes), sigmoid; boxes (B, Q, 4)   | 0..1             |                          |
+|               | or (B, Q, 4 + classes), as Ultralytics writes it      | 0..1             |                          |
 | `torchvision` | boxes (N, 4), labels (N), scores (N), no batch axis   | pixels           | RGB 0..1, top left       |
 | `tensorflow`  | detection_boxes, detection_classes, detection_scores  | y, x order, 0..1 | RGB 0..255, stretched    |
 
@@ -34,6 +37,8 @@ from stages.detect.readers import (
     read_labelled,
     read_objectness_rows,
     read_queries,
+    read_query_rows,
+    read_scored_boxes,
     read_tensorflow,
     read_yolox,
 )
@@ -41,8 +46,14 @@ from stages.detect.readers import (
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 """Means and deviations of ImageNet's RGB channels, 0..1, as torchvision documents them for its pretrained backbones."""
+_MOST_QUERIES = 1000
 _COCO_CATEGORIES = (91, 92)
 """Columns of a model that counts COCO's categories with their gaps, without and with a "no object"."""
+
+
+_BOX_NAMES = frozenset({"boxes", "pred_boxes", "dets", "bboxes"})
+_LOGIT_NAMES = frozenset({"logits", "pred_logits", "labels", "scores"})
+"""How exporters of DETR and its kin call the two outputs that count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,12 @@ class Family:
     """Whether the outputs have a batch axis."""
     classes: int | None = None
     """How many classes the model knows, where its outputs show it."""
+    turned: bool = False
+    """`yolov8`: a row is a prediction, not an attribute."""
+    shares: bool = False
+    """Whether its boxes are shares of the input instead of pixels."""
+    evidence: str = ""
+    """By what it was recognised, for people."""
 
 
 class NotThisFamily(Exception):
@@ -97,10 +114,16 @@ def plain(name: str) -> str:
 
 
 def queries(signature: Signature) -> tuple[Tensor, Tensor] | None:
-    """Return the logits (B, Q, classes) and the boxes (B, Q, 4) of a DETR, or None if there is no such pair."""
+    """Return the logits (B, Q, classes) and the boxes (B, Q, 4) of a DETR, or None if there is no such pair.
+
+    Their names tell where there are such, and other outputs do not matter then; else their lengths must.
+    """
     three = [tensor for tensor in signature.outputs if len(tensor.shape) == 3]
-    boxes = [tensor for tensor in three if tensor.shape[2] == 4]
-    logits = [tensor for tensor in three if tensor.shape[2] not in (4, None)]
+    boxes = [tensor for tensor in three if plain(tensor.name) in _BOX_NAMES and tensor.shape[2] in (4, None)]
+    logits = [tensor for tensor in three if plain(tensor.name) in _LOGIT_NAMES]
+    if len(boxes) != 1 or len(logits) != 1:
+        boxes = [tensor for tensor in three if tensor.shape[2] == 4]
+        logits = [tensor for tensor in three if tensor.shape[2] not in (4, None)]
     return (logits[0], boxes[0]) if len(boxes) == len(logits) == 1 else None
 
 
@@ -154,14 +177,28 @@ def _columns(signature: Signature, names: int | None) -> Family:
         return read_columns(values.T if turned else values, out.floor)
 
     classes = _less(columns if turned else rows, 4)
-    return Family("yolov8", read, _facts(range="0..1"), overlapping=True, classes=classes)
+    return Family("yolov8", read, _facts(range="0..1"), overlapping=True, classes=classes, turned=turned)
 
 
 def _end2end(signature: Signature) -> Family:
     output = _first(signature)
-    if output.shape[2] not in (6, None):
+    if output.shape[2] not in (6, 7, None):
         raise NotThisFamily
     return Family("end2end", lambda out: read_finished_rows(out.arrays[output.name], out.floor), _facts(range="0..1"))
+
+
+def _yolo_nas(signature: Signature) -> Family:
+    found = queries(signature)
+    if found is None:
+        raise NotThisFamily
+    scores, boxes = found
+    return Family(
+        "yolo-nas",
+        lambda out: read_scored_boxes(out.arrays[scores.name], out.arrays[boxes.name], out.floor),
+        _facts(range="0..1", placement="top_left"),
+        overlapping=True,
+        classes=scores.shape[2],
+    )
 
 
 def _transformer(signature: Signature, name: FamilyName, usual: ModelFacts, *, softmax: bool = False) -> Family:
@@ -192,7 +229,18 @@ def _rt_detr(signature: Signature) -> Family:
     try:
         return Family("rt-detr", _labelled(signature), usual)
     except NotThisFamily:
+        pass
+    if len(signature.outputs) > 1:
         return _transformer(signature, "rt-detr", usual)
+    output = _first(signature)
+    if output.shape[1] is not None and output.shape[1] > _MOST_QUERIES:
+        raise NotThisFamily
+    return Family(
+        "rt-detr",
+        lambda out: read_query_rows(out.arrays[output.name], out.floor, out.size),
+        usual,
+        classes=_less(output.shape[2], 4),
+    )
 
 
 def _torchvision(signature: Signature) -> Family:
@@ -233,6 +281,7 @@ _MAKERS: dict[FamilyName, Callable[[Signature], Family]] = {
     "yolox": _yolox,
     "yolov5": _yolov5,
     "end2end": _end2end,
+    "yolo-nas": _yolo_nas,
     "detr": _detr,
     "rf-detr": _rf_detr,
     "rt-detr": _rt_detr,

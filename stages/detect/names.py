@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
+from stages.detect.facts import clean_name
 from stages.detect.store import DATA
 
 _UNUSED_COCO_IDS = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
@@ -40,13 +41,15 @@ def read_names(path: Path) -> tuple[str, ...]:
         ConfigError: it cannot be read, or holds no names.
     """
     try:
-        lines = path.expanduser().read_text(encoding="utf-8").splitlines()
+        lines = path.expanduser().read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise _wrong_file(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise _wrong_file(f"{path} is not a text file with one class name a line") from error
-    names = tuple(line.strip() for line in lines)
-    if not any(names):
+    names = tuple(clean_name(line) for line in lines)
+    while names and not names[-1]:
+        names = names[:-1]
+    if not names:
         raise _wrong_file(f"{path} holds no class names; write one a line")
     return names
 

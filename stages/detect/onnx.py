@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,20 +18,27 @@ from pipeline.frame import FrameInfo, Mode
 from pipeline.stage import OpenContext, Options, Stage
 from pipeline.units import Duration
 from stages.boxes import clip, image_boxes_from_model
-from stages.detect.facts import FamilyName, Signature, facts_for
+from stages.detect.evidence import Answers, are_shares, filled
+from stages.detect.facts import FamilyName, ModelFacts, Signature, facts_for
 from stages.detect.families import Family, Outputs
 from stages.detect.input import input_spec
 from stages.detect.names import coco_names, ids_of, read_names
 from stages.detect.nms import keep_best
 from stages.detect.readers import Raw
 from stages.detect.recognition import recognise
-from stages.detect.session import ProviderChoice, open_session, provider_in_use, signature_of
+from stages.detect.session import ProviderChoice, open_session, provider_in_use, reason, signature_of
 from stages.detect.store import default_cache, find_model
 from stages.payloads import Detections, InputSpec, ModelInput
+
+log = logging.getLogger("framepace.detect")
 
 LOW_SCORE = 0.1
 """Boxes below `min_score` are kept down to here: they do not start a track, but they can continue one (ByteTrack, Zhang
 et al. 2022, section 3, which uses the same value)."""
+
+
+_MOST_SCORE = 1.001
+"""Rounding of half-precision numbers goes a little beyond 1."""
 
 
 class DetectOptions(Options):
@@ -97,11 +105,14 @@ class OnnxDetector(Stage):
         session = open_session(path, provider=options.provider, threads=threads, cores=context.cores)
         model = _Loaded(options, path, session)
         self._choice = _choice(options, model.names)
+        if options.agnostic_nms and not model.family.overlapping:
+            log.warning("agnostic_nms changes nothing: %s models give no two boxes for one object", model.family.name)
         self._model = model
         self._closing = Flag(context.clock)
         self._facts = {
             "model": options.model,
             "family": model.family.name,
+            "evidence": model.family.evidence,
             "provider": provider_in_use(session),
             "input": f"{model.spec.width_px}x{model.spec.height_px} {model.spec.dtype} {model.spec.layout}",
             "threads": threads,
@@ -146,9 +157,7 @@ class OnnxDetector(Stage):
 
     def warm(self) -> None:
         model = self._opened()
-        spec = model.spec
-        shape = (spec.height_px, spec.width_px, 3) if spec.layout == "NHWC" else (3, spec.height_px, spec.width_px)
-        model.run(np.full((1, *shape), spec.pad_value, dtype=spec.dtype))
+        model.run(model.empty_picture())
 
     def describe(self) -> dict[str, str | int | float | None]:
         return self._facts
@@ -159,19 +168,42 @@ class OnnxDetector(Stage):
         raw = model.read(payload.tensor, min(LOW_SCORE, choice.options.min_score))
         if choice.options.delay and self._closing is not None:
             self._closing.wait(choice.options.delay)
-        if not np.isfinite(raw.boxes).all():
-            raise ArithmeticError("the model gave boxes that are not numbers")
+        _check_values(raw, model.family)
         chosen = _kept(raw, model.family, choice)
         in_image = image_boxes_from_model(raw.boxes[chosen], payload.image_from_model)
         boxes = clip(in_image, *payload.image_size).astype(np.float32)
         # What the model saw wholly in the border of the letterbox has no area left.
         inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         chosen = chosen[inside]
-        return Detections(boxes[inside], raw.scores[chosen], raw.class_ids[chosen], model.names, payload.image_size)
+        return Detections(
+            boxes[inside], raw.scores[chosen].clip(0, 1), raw.class_ids[chosen], model.names, payload.image_size
+        )
+
+    def inspected(self) -> Inspected:
+        """Return what was found out about the model, which must be open."""
+        model = self._opened()
+        spec = model.spec
+        facts = model.facts.model_copy(update={"family": model.family.name, "size": (spec.width_px, spec.height_px)})
+        sidecar = model.path.with_name(f"{model.path.name}.yaml")
+        return Inspected(model.signature, model.family.name, model.family.evidence, facts, sidecar)
 
     def _opened(self) -> _Loaded:
         assert self._model is not None, "the stage is not open"
         return self._model
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What was found out about a model."""
+
+    signature: Signature
+    family: FamilyName
+    evidence: str
+    """By what the family was recognised."""
+    facts: ModelFacts
+    """How the model is fed and read, all told."""
+    sidecar: Path
+    """The file that would say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +213,18 @@ class _Choice:
     options: DetectOptions
     class_ids: NDArray[np.int32] | None
     """The only classes; None: all."""
+
+
+def _check_values(raw: Raw, family: Family) -> None:
+    """Raise ArithmeticError where a model gave what cannot be: the frame fails, and no sink ever sees it."""
+    for what, values in (("boxes", raw.boxes), ("scores", raw.scores)):
+        if not np.isfinite(values).all():
+            raise ArithmeticError(f"the model gave {what} that are not numbers")
+    if len(raw.scores) and raw.scores.max() > _MOST_SCORE:
+        most = float(raw.scores.max())
+        raise ArithmeticError(f"the model gave a score of {most:.3g}, read as {family.name}; the most is 1")
+    if len(raw.class_ids) and raw.class_ids.min() < 0:
+        raise ArithmeticError("the model gave a class below 0")
 
 
 def _choice(options: DetectOptions, names: tuple[str, ...]) -> _Choice:
@@ -210,31 +254,83 @@ class _Loaded:
     """A session, and everything that was found out about its model. Safe to use from several threads."""
 
     def __init__(self, options: DetectOptions, path: Path, session: ort.InferenceSession) -> None:
+        self.path = path
         self.session = session
-        self._signature = signature_of(session)
-        said = facts_for(path, self._signature)
+        self.signature = signature_of(session)
+        said = facts_for(path, self.signature)
         written = read_names(Path(options.names)) if options.names else None
         said = said.model_copy(
             update={key: value for key, value in (("family", options.family), ("names", written)) if value}
         )
-        self.family = recognise(self._signature, said, options.model)
-        facts = said.over(self.family.usual)
-        self.spec = input_spec(options.input_size, self._signature, facts, options.model)
+        # The size of the input does not depend on the family; the family may show only in what comes out.
+        self.spec = input_spec(options.input_size, self.signature, said, options.model)
+        self._extra = _extra_inputs(self.signature, (self.spec.width_px, self.spec.height_px), options.model)
+        answers = self._first_answers(options.model)
+        self.signature = filled(self.signature, answers)
+        self.family = recognise(self.signature, said, options.model, answers)
+        self.facts = facts = said.over(self.family.usual)
+        self.spec = input_spec(options.input_size, self.signature, facts, options.model)
+        if said.mean is not None and self.spec.dtype == "uint8":
+            why = "takes bytes and brings its own arithmetic: leave `mean` and `std` out of its YAML file"
+            raise StageOpenError(options.model, why)
         self.names = facts.names or (coco_names() if self.family.classes in (None, len(coco_names())) else ())
-        self._extra = _extra_inputs(self._signature, (self.spec.width_px, self.spec.height_px), options.model)
+        self._shares: bool | None = None if self.family.name == "end2end" else self.family.shares
+        self._check_reading(answers, options.model)
 
     def read(self, tensor: NDArray[np.generic], floor: float) -> Raw:
         """Return what the model says about one picture, from the score `floor` on."""
-        return self.family.read(Outputs(self.run(tensor), floor, (self.spec.width_px, self.spec.height_px)))
+        return self._read(self.run(tensor), floor)
 
-    def run(self, tensor: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
-        """Return the outputs for one picture (1, ...) by name, without the batch axis."""
-        picture = self._signature.picture
+    def run(self, tensor: NDArray[np.generic]) -> Answers:
+        """Return the outputs for one picture (1, ...) by name."""
+        picture = self.signature.picture
         feeds = {picture.name: tensor if len(picture.shape) == 4 else tensor[0], **self._extra}
         values = self.session.run(None, feeds)
+        return {output.name: value for output, value in zip(self.signature.outputs, values, strict=True)}
+
+    def empty_picture(self) -> NDArray[np.generic]:
+        """Return an input of plain grey."""
+        spec = self.spec
+        shape = (spec.height_px, spec.width_px, 3) if spec.layout == "NHWC" else (3, spec.height_px, spec.width_px)
+        return np.full((1, *shape), spec.pad_value, dtype=spec.dtype)
+
+    def _read(self, answers: Answers, floor: float) -> Raw:
+        arrays = answers
         if self.family.batched:
-            values = [value[0] for value in values]
-        return {output.name: value for output, value in zip(self._signature.outputs, values, strict=True)}
+            arrays = {name: value[0] if np.ndim(value) else value for name, value in answers.items()}
+        size = (self.spec.width_px, self.spec.height_px)
+        raw = self.family.read(Outputs(arrays, floor, size))
+        if self._shares is None and len(raw.boxes):  # finished rows tell when there is one
+            self._shares = are_shares(raw.boxes)
+        return replace(raw, boxes=raw.boxes * np.array([*size, *size], np.float32)) if self._shares else raw
+
+    def _first_answers(self, model: str) -> Answers:
+        """Return what it answers for an empty picture.
+
+        Raises:
+            StageOpenError: it fails.
+        """
+        try:
+            return self.run(self.empty_picture())
+        except Exception as error:  # onnxruntime's exceptions have no common base but Exception
+            size = f"{self.spec.width_px}x{self.spec.height_px}"
+            raise StageOpenError(model, f"cannot be used: its first run, at {size}, failed: {reason(error)}") from error
+
+    def _check_reading(self, answers: Answers, model: str) -> None:
+        """Read the first answers, so that outputs that are not as expected are found before the first frame.
+
+        Raises:
+            StageOpenError: they cannot be read.
+        """
+        try:
+            self._read(answers, LOW_SCORE)
+        except ArithmeticError:
+            return  # values that are not numbers; frames with them fail one by one
+        except Exception as error:
+            listed = "; ".join(f"{name} {np.shape(value)}" for name, value in answers.items())
+            why = f"cannot be used: its answers cannot be read as those of {self.family.name}: {listed}"
+            raise StageOpenError(model, why) from error
+        self._shares = None if self.family.name == "end2end" else self.family.shares
 
 
 def threads_for(mode: Mode, cores: int) -> int:

@@ -74,8 +74,13 @@ def read_columns(columns: Array, floor: float) -> Raw:
 
 
 def read_finished_rows(rows: Array, floor: float) -> Raw:
-    """NMS inside: (N, 6) of x1, y1, x2, y2 in pixels, score, class."""
+    """NMS inside: (N, 6) of x1, y1, x2, y2 in pixels, score, class; or (N, 7) as YOLOv7 has it, with class, score.
+
+    The seven begin with the place in the batch.
+    """
     values = _floats(rows)
+    if values.shape[1] == 7:
+        values = values[:, [1, 2, 3, 4, 6, 5]]
     chosen = values[_above(values[:, 4], floor)]
     return Raw(chosen[:, :4], chosen[:, 4], chosen[:, 5].astype(np.int32))
 
@@ -92,6 +97,22 @@ def read_queries(logits: Array, boxes: Array, floor: float, size: Size, *, softm
     chosen = _above(best, floor)
     in_pixels = _corners(_floats(boxes)[chosen]) * np.array([*size, *size], dtype=np.float32)
     return Raw(in_pixels, best[chosen], class_ids[chosen])
+
+
+def read_query_rows(rows: Array, floor: float, size: Size) -> Raw:
+    """RT-DETR as Ultralytics exports it: (Q, 4 + classes) of cx, cy, w, h between 0 and 1, and scores."""
+    values = _floats(rows)
+    best, class_ids = _best(values[:, 4:])
+    chosen = _above(best, floor)
+    in_pixels = _corners(values[chosen, :4]) * np.array([*size, *size], dtype=np.float32)
+    return Raw(in_pixels, best[chosen], class_ids[chosen])
+
+
+def read_scored_boxes(scores: Array, boxes: Array, floor: float) -> Raw:
+    """YOLO-NAS: scores (N, classes), boxes (N, 4) x1, y1, x2, y2 in pixels."""
+    best, class_ids = _best(_floats(scores))
+    chosen = _above(best, floor)
+    return Raw(_floats(boxes)[chosen], best[chosen], class_ids[chosen])
 
 
 def read_labelled(boxes: Array, scores: Array, labels: Array, floor: float) -> Raw:

@@ -33,6 +33,8 @@ _CHAINS: dict[Provider, tuple[Provider, ...]] = {
 """What a provider leaves to others, operator by operator."""
 _FEW_CORES = 4
 """With no more cores than this, a runtime thread that spins while idle takes time from decoding."""
+_LONGEST, _SHORTEST = 300, 20
+"""Letters of a reason that is shown."""
 _FATAL_ONLY = 4
 """onnxruntime's log level. What is less comes back as an exception, or we find it out ourselves; onnxruntime would
 write it to standard error behind the command line's back."""
@@ -129,10 +131,14 @@ def _open(path: Path, provider: Provider, threads: int, cores: int) -> ort.Infer
         # Without its fallback: it would print, and go on elsewhere when a run fails.
         return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's exceptions have no common base but Exception
-        raise StageOpenError(str(path), f"onnxruntime cannot load it: {_reason(error)}") from error
+        raise StageOpenError(str(path), f"onnxruntime cannot load it: {reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
-    """Return the end of onnxruntime's message, where the reason is, in one short line."""
+def reason(error: Exception) -> str:
+    """Return the part of onnxruntime's message where the reason is, in one line."""
     line = " ".join(str(error).split()) or type(error).__name__
-    return line.rpartition(" failed:")[2].rpartition(" : ")[2].strip().rstrip(".")[:200]
+    found = line.rpartition(" failed:")[2].rpartition(" : ")[2].strip().rstrip(".")
+    signature = found.find("(const ")  # of the C++ function that noticed; what it has to say comes after it
+    if signature >= 0 and ") " in found[signature:]:
+        found = found[found.rindex(") ") + 2 :] if len(found) - found.rindex(") ") > _SHORTEST else found
+    return found if len(found) <= _LONGEST else f"{found[:_LONGEST]}..."

@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError
 CONFIGS = sorted((Path(__file__).resolve().parents[3] / "configs").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("what", ["config", "result", "report"])
+@pytest.mark.parametrize("what", ["config", "model", "result", "report"])
 def test_schemas_are_schemas(what: str) -> None:
     """Each document is valid JSON Schema."""
     jsonschema.Draft202012Validator.check_schema(json.loads(schema_text(what)))
@@ -46,7 +46,7 @@ def test_mistakes_do_not_fit(wrong: dict[str, object]) -> None:
 
 def test_there_is_no_other() -> None:
     """A name that is none lists those that are."""
-    with pytest.raises(ConfigError, match="config, result, report"):
+    with pytest.raises(ConfigError, match="config, model, report, result"):
         schema_text("resulst")
 
 

@@ -9,10 +9,11 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import cv2
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.errors import ConfigError, StageOpenError
+from pipeline.errors import ConfigError, SourceOpenError, StageOpenError
 from stages.detect import store
 from stages.detect.commands import app
 from stages.detect.store import DATA, KnownModel
@@ -34,6 +35,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FRAMEPACE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def clip_picture(tmp_path: Path) -> Path:
+    """The first picture of the shipped clip."""
+    clip = cv2.VideoCapture(str(Path(__file__).resolve().parents[3] / "sample_videos" / "pedestrians.mp4"))
+    _, picture = clip.read()
+    clip.release()
+    path = tmp_path / "picture.png"
+    cv2.imwrite(str(path), picture)
+    return path
 
 
 @pytest.fixture
@@ -145,3 +157,31 @@ def test_no_name(command: str) -> None:
     result = CliRunner().invoke(app, [command])
     assert result.exit_code == 2
     assert "NAME" in result.stderr
+
+
+def test_inspecting_a_model_tells_how_it_is_read(clip_picture: Path, tmp_path: Path) -> None:
+    """Inputs, outputs, family and evidence, the YAML file to write; and what it sees in a picture, also drawn."""
+    drawn = tmp_path / "drawn.png"
+    done = CliRunner().invoke(app, ["inspect", "yolov3-tiny@320", "--on", str(clip_picture), "--output", str(drawn)])
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert lines[0].startswith("input     images")
+    assert any(line.startswith("read as   yolov5: said by its file") for line in lines)
+    assert "    family: yolov5" in lines
+    assert any("boxes, x1 y1 x2 y2 in pixels" in line for line in lines)
+    picture = cv2.imread(str(drawn))
+    assert picture is not None
+    assert picture.shape == (576, 768, 3)
+
+
+def test_what_cannot_be_inspected_is_told(tmp_path: Path) -> None:
+    """A file that is no model, a picture that is none, a place to draw without a picture."""
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"nothing")
+    for arguments, error in [
+        (["inspect", str(broken)], StageOpenError),
+        (["inspect", "yolov3-tiny", "--on", str(broken)], SourceOpenError),
+        (["inspect", "yolov3-tiny", "--output", "a.png"], ConfigError),
+        (["inspect", "yolov3-tiny", "--family", "yolov99"], ConfigError),
+    ]:
+        assert isinstance(CliRunner().invoke(app, arguments).exception, error), arguments
