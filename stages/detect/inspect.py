@@ -38,7 +38,7 @@ def told(detector: OnnxDetector) -> Iterator[str]:
     found = detector.inspected()
     for what, tensors in (("input", found.signature.inputs), ("output", found.signature.outputs)):
         for tensor in tensors:
-            yield f"{what}    {tensor} {tensor.dtype}"
+            yield f"{what:<9} {tensor} {tensor.dtype}"
     for key in sorted(found.signature.metadata):
         yield f"metadata  {key}"
     names = detector.class_names
