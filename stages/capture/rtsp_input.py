@@ -24,6 +24,10 @@ from stages.capture.timeline import Stamps
 
 log = logging.getLogger("framepace.source")
 
+_BROKEN_NS = 5 * NS_PER_S
+_HOPELESS_NS = 15 * NS_PER_S
+"""Without a picture for so long, nothing will come: the first where packets break the format. Most cameras send one
+that a decoder can begin with every one to four seconds, some every ten."""
 _TIME_BASE = Fraction(1, CLOCK_RATE)
 _MOST_REORDER = 6
 """Later pictures that encoders send before an earlier one; the standards allow 16, a pyramid of 16 B-frames needs 5.
@@ -42,6 +46,10 @@ _COUNTED = (
     "damaged",
     "unmarked",
 )
+
+
+class NothingDecodable(Exception):
+    """Packets come, and for seconds no picture that can be decoded; the text says why."""
 
 
 class RtspInput(LiveInput):
@@ -88,9 +96,14 @@ class RtspInput(LiveInput):
         self.codec = codec
         self._order = DecodeOrder()
         self._has_said_markerless = False
+        self._opened_ns = clock.now_ns()
+        self._has_given = False
 
     def read(self) -> Unit:
         unit = self._client.read()
+        self._has_given |= not unit.damaged
+        if not self._has_given:
+            self._check_hope()
         if not unit.ended_by_marker:
             self._say_markerless()
         pts_ns = unit.timestamp * NS_PER_S // CLOCK_RATE
@@ -103,6 +116,17 @@ class RtspInput(LiveInput):
             sent_ns=self._sent_ns(unit),
         )
         return Unit(None if unit.damaged else _packet(unit), stamps)
+
+    def _check_hope(self) -> None:
+        counts = self._client.statistics()
+        waited_ns = self._clock.now_ns() - self._opened_ns
+        if counts.malformed and waited_ns > _BROKEN_NS:
+            raise NothingDecodable(f"{counts.malformed} of {counts.received} packets break the format")
+        if waited_ns > _HOPELESS_NS:
+            lost = f", {counts.lost} are lost" if counts.lost else ""
+            raise NothingDecodable(
+                f"{counts.received} packets came{lost}, and no picture that a decoder can begin with"
+            )
 
     def close(self) -> None:
         self._client.close()

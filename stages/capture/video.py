@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
-from pipeline.errors import SourceOpenError
+from pipeline.errors import Outage, SourceOpenError, StreamLost
 from pipeline.frame import Mode
 from pipeline.stage import OpenContext, Options, Sample, Source
 from pipeline.units import Duration
@@ -20,7 +20,7 @@ from stages.capture.live_input import FFmpegInput, LiveInput
 from stages.capture.reading import LiveReading, Part, Reading, RecordedReading
 from stages.capture.rtsp.handshake import ClientSettings
 from stages.capture.rtsp.sdp import UnsupportedMedia
-from stages.capture.rtsp_input import RtspInput
+from stages.capture.rtsp_input import NothingDecodable, RtspInput
 from stages.capture.targets import Target, TargetKind, parse_target
 from stages.capture.timeline import LiveTimeline, PacedTimeline
 from stages.capture.worker_input import WorkerInput
@@ -163,7 +163,10 @@ class VideoSource(Source):
         assert self._reading is not None
         if self._is_over(self._clock.now_ns()):
             return None
-        given = self._reading.read()
+        try:
+            given = self._reading.read()
+        except NothingDecodable as error:
+            raise self._given_up(error) from None
         if given is None or self._is_over(self._clock.now_ns()):
             return None
         self._given += 1
@@ -172,6 +175,14 @@ class VideoSource(Source):
             payload = Packet(given.packet, self._reading.codec, self._generation, given.preroll)
         times = given.times
         return Sample(payload, times.pts_ns, times.dts_ns, times.captured_ns, times.clock)
+
+    def _given_up(self, error: NothingDecodable) -> StreamLost:
+        """Let FFmpeg read from now on, unless it must not."""
+        why = f"nothing of it can be decoded: {error}"
+        if self._options.client == "auto":
+            self._needs_ffmpeg = True
+            log.warning("%s: %s; FFmpeg tries it from now on", self._target.shown, why)
+        return StreamLost(why, Outage.ERROR)
 
     def _open_live(self, clock: Clock) -> Reading | None:
         """Return a live source, opened; None if it turns out to be a recording."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from stages.capture.rtsp.h264 import H264Depacketizer
 from stages.capture.rtsp.h265 import H265Depacketizer
-from stages.capture.rtsp.nal import MalformedPayload, Nal
+from stages.capture.rtsp.nal import MalformedPayload, Nal, units_in
 from stages.capture.rtsp.ordering import Ordered, Sequencer
 from stages.capture.rtsp.picture import ParameterSets, Picture, ReferenceChain
 from stages.capture.rtsp.rtp import ReceptionReport, TimeLine
@@ -182,7 +183,9 @@ class Assembler:
         self._collect(nals)
 
     def _collect(self, nals: list[Nal]) -> None:
-        for nal in nals:
+        for nal in chain.from_iterable(map(units_in, nals)):
+            if not self._depacketizer.is_known(nal.data):
+                continue  # a maker's own, or one that a later edition of the standard added: no part of the picture
             facts = self._depacketizer.facts(nal.data)
             if nal.is_whole:
                 self._sets.keep(facts.parameter_set, nal.data)

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 _MOST_TRIES = 5
 _MOST_CHALLENGE_CHARACTERS = 8192
 """Of a value of WWW-Authenticate."""
-_HASHES = {"SHA-256": "sha256", "MD5": "md5"}
+_HASHES = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
 """By the name of the algorithm, the better one first."""
 _HOST = re.compile(r"(?:[^:@\[\]\s]+|\[[^\]@]*\])(?::([0-9]{1,5}))?")
 _END_OF_AUTHORITY = re.compile(r"[/?#]")
@@ -80,10 +80,10 @@ class _Challenge:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can be answered; a digest needs a nonce, and must not be about the body (`auth-int`)."""
+        """Whether it can be answered; a digest needs a nonce."""
         if self.scheme == "basic":
             return True
-        has_usable_qop = not self.qop or "auth" in self.qop
+        has_usable_qop = not self.qop or not {"auth", "auth-int"}.isdisjoint(self.qop)
         return self.scheme == "digest" and "nonce" in self.parameters and has_usable_qop and self.algorithm in _HASHES
 
 
@@ -104,6 +104,11 @@ class Authenticator:
         self._cnonce = ""
         self._count = 0
         self._tries = 0
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether there is anything to answer with."""
+        return self._credentials is not None
 
     def challenged(self, challenges: Sequence[str]) -> bool:
         """Take the values of WWW-Authenticate; return whether another try is worth it.
@@ -156,7 +161,10 @@ class Authenticator:
         secret = hashed(f"{credentials.user}:{realm}:{credentials.password}")
         if is_session:
             secret = hashed(f"{secret}:{nonce}:{self._cnonce}")
-        middle = f"{nonce}:{count}:{self._cnonce}:auth" if challenge.qop else nonce
+        qop = "auth" if "auth" in challenge.qop else "auth-int"
+        if challenge.qop and qop == "auth-int":
+            request = f"{request}:{hashed('')}"  # no request of ours has a body
+        middle = f"{nonce}:{count}:{self._cnonce}:{qop}" if challenge.qop else nonce
         fields = [
             ("username", _quoted(credentials.user)),
             ("realm", _quoted(realm)),
@@ -169,10 +177,20 @@ class Authenticator:
         if "opaque" in parameters:
             fields.append(("opaque", _quoted(parameters["opaque"])))
         if challenge.qop:
-            fields += [("qop", "auth"), ("nc", count)]
+            fields += [("qop", qop), ("nc", count)]
         if challenge.qop or is_session:
             fields.append(("cnonce", _quoted(self._cnonce)))
         return "Digest " + ", ".join(f"{name}={value}" for name, value in fields)
+
+
+def unanswerable(challenges: Sequence[str]) -> str | None:
+    """Return what the values of WWW-Authenticate ask for, if none of it can be answered."""
+    found = _parsed(challenges)
+    if any(challenge.is_usable for challenge in found):
+        return None
+    asked = [f"{one.scheme} {one.algorithm}" if one.scheme == "digest" else one.scheme for one in found]
+    words = [word for word in asked if word.replace("-", "").replace(" ", "").isalnum()]
+    return " or ".join(words)[:80] or "nothing that is known"
 
 
 def _encoded(text: str) -> bytes:

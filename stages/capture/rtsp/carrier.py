@@ -19,9 +19,9 @@ _OPEN_FIREWALL_RTP = struct.pack(">BBHII", 0x80, 0, 0, 0, 0)
 """An empty RTP packet from nobody: tells firewalls on the way that answers are wanted."""
 
 
-def is_rtcp(data: bytes) -> bool:
-    """Whether a packet is RTCP; some cameras send it on the channel for RTP."""
-    return len(data) > 1 and data[1] in _RTCP_KINDS
+def is_rtcp(data: bytes, payload_type: int) -> bool:
+    """Whether a packet is RTCP; some cameras send it on the channel for RTP. The agreed payload type is RTP."""
+    return len(data) > 1 and data[1] in _RTCP_KINDS and data[1] & 0x7F != payload_type
 
 
 class Carrier(ABC):
@@ -97,6 +97,7 @@ class UdpCarrier(Carrier):
     def agree(self, transport: str, session: Session) -> None:
         self._server_ports = _pair(transport, "server_port")
         if self._server_ports is not None:
+            self._pair.agree(self._server_ports)
             self._pair.send(self._pair.rtp, _OPEN_FIREWALL_RTP, self._server_ports[0])
 
     def receive(self, interleaved: list[Arrived]) -> list[tuple[bytes, int]]:

@@ -138,7 +138,7 @@ class RtspClient:
 
     def _take_packets(self, packets: list[tuple[bytes, int]]) -> None:
         for data, arrival_ns in packets:
-            if is_rtcp(data):
+            if is_rtcp(data, self.media.payload_type):
                 self._hear_rtcp(data, arrival_ns)
             else:
                 self._keep(self._assembler.push(data, arrival_ns))

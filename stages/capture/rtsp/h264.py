@@ -42,6 +42,9 @@ class H264Depacketizer(Depacketizer):
         starts, ends = bool(payload[1] & 0x80), bool(payload[1] & 0x40)
         return self._fragment(header, payload[2:], starts=starts, ends=ends)
 
+    def is_known(self, nal: bytes) -> bool:
+        return not nal[0] & 0x80 and 1 <= _kind(nal) <= _LAST_NAL
+
     def facts(self, nal: bytes) -> NalFacts:
         kind = _kind(nal)
         if _SLICE <= kind <= _IDR:
@@ -67,8 +70,8 @@ def _kind(nal: bytes) -> int:
 
 
 def _checked(nal: bytes) -> bytes:
-    """Return a NAL unit whose header is one."""
-    if nal[0] & 0x80 or not 1 <= _kind(nal) <= _LAST_NAL:
+    """Return a NAL unit whose header can be one."""
+    if nal[0] & 0x80:
         raise MalformedPayload("not an H.264 NAL unit")
     return nal
 

@@ -51,6 +51,9 @@ class H265Depacketizer(Depacketizer):
         starts, ends = bool(payload[2] & 0x80), bool(payload[2] & 0x40)
         return self._fragment(header, payload[3:], starts=starts, ends=ends)
 
+    def is_known(self, nal: bytes) -> bool:
+        return len(nal) > 1 and not nal[0] & 0x80 and _kind(nal) <= _LAST_NAL and bool(nal[1] & 0x07)
+
     def facts(self, nal: bytes) -> NalFacts:
         kind = _kind(nal)
         if nal[0] & 0x01 or nal[1] >> 3:
@@ -83,8 +86,8 @@ def _kind(nal: bytes) -> int:
 
 
 def _checked(nal: bytes) -> bytes:
-    """Return a NAL unit whose header is one."""
-    if len(nal) < 2 or nal[0] & 0x80 or _kind(nal) > _LAST_NAL or not nal[1] & 0x07:
+    """Return a NAL unit whose header can be one."""
+    if len(nal) < 2 or nal[0] & 0x80:
         raise MalformedPayload("not an H.265 NAL unit")
     return nal
 

@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 from pipeline.clock import NS_PER_MS, Clock
 from pipeline.units import format_duration
-from stages.capture.rtsp.auth import Authenticator, split_credentials
+from stages.capture.rtsp.auth import Authenticator, split_credentials, unanswerable
 from stages.capture.rtsp.carrier import Carrier, carriers
 from stages.capture.rtsp.messages import ProtocolError, Response
 from stages.capture.rtsp.sdp import NoVideo, UnsupportedMedia, VideoMedia, aggregate_url, control_url, parse_sdp
@@ -24,6 +24,7 @@ _MOST_REDIRECTS = 5
 _PORTS = {"rtsp": 554, "rtsps": 322}
 """IANA's; RFC 2326 section 3.2 and RFC 7826 section 4.2."""
 _FAREWELL_NS = 100 * NS_PER_MS
+_UNAUTHORIZED = 401
 _UNSUPPORTED_TRANSPORT = 461
 _WORDS = {
     401: "user name or password refused (401)",
@@ -133,8 +134,7 @@ class Handshake:
                 raise
             self._leave(session)
             target, written = split_credentials(urljoin(url, described))
-            same_host = urlsplit(target)[:2] == urlsplit(url)[:2]
-            url, credentials = target, written or (credentials if same_host else None)
+            url, credentials = target, written or (credentials if _is_same_host(url, target) else None)
         raise CannotOpen(f"redirects more than {_MOST_REDIRECTS} times")
 
     def _connect(self, url: str, patience: Patience) -> Connection:
@@ -165,7 +165,7 @@ class Handshake:
         location = response.headers.get("Location")
         if 300 <= response.status < 400 and location:
             return location
-        _check(response, "DESCRIBE")
+        _check(response, "DESCRIBE", shown=session.can_log_in)
         media = parse_sdp(response.body)
         base = response.headers.get("Content-Base") or response.headers.get("Content-Location") or url
         base = urljoin(url, base.strip())
@@ -200,8 +200,20 @@ class Handshake:
         raise UnsupportedMedia("a transport that is neither TCP nor UDP unicast")
 
 
-def _check(response: Response, method: str) -> None:
-    """Raise CannotOpen for anything but success."""
+def _is_same_host(url: str, target: str) -> bool:
+    """Whether credentials for one may go to the other: the same host, whatever the port, and no less protected."""
+    before, after = urlsplit(url), urlsplit(target)
+    return before.hostname == after.hostname and after.scheme in (before.scheme, "rtsps")
+
+
+def _check(response: Response, method: str, *, shown: bool = True) -> None:
+    """Raise CannotOpen for anything but success; `shown`: whether there was a user name to show."""
+    if response.status == _UNAUTHORIZED:
+        asked = unanswerable(response.headers.get_all("WWW-Authenticate"))
+        if asked is not None:
+            raise CannotOpen(f"asks for a login that framepace does not speak: {asked} (401)")
+        if not shown:
+            raise CannotOpen("asks for a user name and a password, and none is in its address (401)")
     if not 200 <= response.status < 300:
         reason = "".join(character for character in response.reason if character.isprintable())[:80]
         raise CannotOpen(_WORDS.get(response.status, f"refuses {method}: {response.status} {reason}".rstrip()))

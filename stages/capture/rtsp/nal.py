@@ -10,6 +10,7 @@ MAX_NAL_BYTES = 8 << 20
 """More than the largest picture of level 6.2 at common rates; what grows beyond is dropped."""
 MAX_SET_BYTES = 64 << 10
 """Larger parameter sets are not kept."""
+_START_CODE = b"\0\0\1"
 _MAX_SEI_BYTES = 4096
 """As far into a message unit as a recovery point is looked for."""
 _RECOVERY_POINT = 6
@@ -67,6 +68,10 @@ class Depacketizer(ABC):
         """
 
     @abstractmethod
+    def is_known(self, nal: bytes) -> bool:
+        """Whether a unit, at least its header, is one that the codec has; makers of cameras add units of their own."""
+
+    @abstractmethod
     def facts(self, nal: bytes) -> NalFacts:
         """Return what a unit of the stream, at least its header, means; units come in the order of the stream."""
 
@@ -90,6 +95,17 @@ class Depacketizer(ABC):
             raise MalformedPayload("fragmented unit too large")
         self._fragments += data
         return done + self.finish() if ends else done
+
+
+def units_in(nal: Nal) -> list[Nal]:
+    """Return the units in what was sent as one; some cameras send several with the start codes of a byte stream.
+
+    Within a unit there can be no start code (H.264 7.4.1, H.265 7.4.2), and none ends with a zero.
+    """
+    if _START_CODE not in nal.data:
+        return [nal]
+    parts = [part.rstrip(b"\0") for part in nal.data.split(_START_CODE)]
+    return [Nal(part, is_whole=nal.is_whole) for part in parts if part]
 
 
 def aggregated(data: bytes) -> Iterator[bytes]:

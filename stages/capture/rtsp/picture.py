@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stages.capture.rtsp.nal import MAX_SET_BYTES, Depacketizer, Nal, NalFacts
+from stages.capture.rtsp.nal import MAX_SET_BYTES, Depacketizer, Nal, NalFacts, units_in
 
 MAX_UNIT_BYTES = 16 << 20
 """What one picture may take; the rest of a larger one is dropped."""
@@ -24,9 +24,9 @@ class ParameterSets:
     def __init__(self, depacketizer: Depacketizer, nals: Iterable[bytes]) -> None:
         self._needed = depacketizer.sets_needed
         self._sets: dict[tuple[int, int], bytes] = {}
-        for nal in nals:
-            if len(nal) > 2:
-                self.keep(depacketizer.facts(nal).parameter_set, nal)
+        for unit in (unit.data for nal in nals for unit in units_in(Nal(nal))):
+            if len(unit) > 2:
+                self.keep(depacketizer.facts(unit).parameter_set, unit)
 
     def keep(self, key: tuple[int, int] | None, nal: bytes) -> None:
         """Keep a set under its (type, id), if it has one."""

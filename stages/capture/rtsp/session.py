@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from stages.capture.rtsp.sockets import Connection, Patience
 _AGENT = "framepace"
 _MOST_KEPT_BYTES = 4 << 20
 """Media that arrives before the response to PLAY, or while another response is waited for."""
+_MOST_TOLD = 4
 _PIECE_BYTES = 128
 """What keeping a piece takes besides its content, which may be empty."""
 _DEFAULT_TIMEOUT_S = 60
@@ -46,6 +48,8 @@ class Session:
         self._authenticator = authenticator
         self._splitter = Splitter()
         self._sequence = 0
+        self._told: deque[int] = deque(maxlen=_MOST_TOLD)
+        """Numbers of requests whose responses nobody waits for, and may still come."""
         self._id: str | None = None
         self.timeout_s = _DEFAULT_TIMEOUT_S
         self._media: list[Arrived] = []
@@ -60,6 +64,11 @@ class Session:
     def garbage(self) -> int:
         """Bytes that belonged to no message."""
         return self._splitter.garbage
+
+    @property
+    def can_log_in(self) -> bool:
+        """Whether there is a user name to show where one is asked for."""
+        return self._authenticator.has_credentials
 
     def ask(self, method: str, url: str, headers: Mapping[str, str], patience: Patience) -> Response:
         """Send a request and wait for its response; a challenge is answered, if it can be.
@@ -83,7 +92,7 @@ class Session:
         Raises:
             OSError: the connection is broken, or has no room.
         """
-        self._send(method, url, {}, None)
+        self._told.append(self._send(method, url, {}, None))
 
     def farewell(self, url: str) -> bytes:
         """Return the request that ends the session, to be sent last."""
@@ -96,6 +105,8 @@ class Session:
             ProtocolError, OSError, ConnectionEnded: there will be no more.
         """
         responses = [] if self._media else self._take_in()  # what was kept is not lost with the connection
+        for _ in responses[: len(self._told)]:
+            self._told.popleft()
         media, self._media, self._media_bytes = self._media, [], 0
         return media, responses
 
@@ -124,10 +135,26 @@ class Session:
         while True:
             self.connection.wait_readable(patience)
             for response in self._take_in():
-                answered = response.headers.get("CSeq")
-                # A camera that leaves the number out answers in order anyway.
-                if answered is None or answered.strip() == str(sequence):
+                if self._answers(response, sequence):
                     return response
+
+    def _answers(self, response: Response, sequence: int) -> bool:
+        """Whether a response is that to the request that is waited for; cameras leave numbers out, or repeat others.
+
+        They answer in order: where a number is wrong, it is the next response that counts.
+        """
+        written = (response.headers.get("CSeq") or "").strip()
+        if written == str(sequence):
+            return True
+        if any(written == str(told) for told in self._told):
+            self._told.remove(int(written))
+            return False
+        if written.isdecimal() and int(written[:10]) > sequence:
+            return False  # nothing of that number was asked
+        if not self._told:
+            return True
+        self._told.popleft()
+        return False
 
     def _take_in(self) -> list[Response]:
         """Read; keep media, answer requests, return responses."""

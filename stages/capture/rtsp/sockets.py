@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import queue
 import select
 import socket
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock
+
+log = logging.getLogger("framepace.source")
 
 _SLICE_NS = 100 * NS_PER_MS
 """The longest wait before looking whether somebody stops the run."""
@@ -21,6 +25,8 @@ _UDP_BUFFER_BYTES = 4 << 20
 """Asked for, a second of a good camera; the system may give less (net.core.rmem_max)."""
 _UDP_PACKETS = 256
 """Packets taken at once, so that a flood cannot keep the reader from everything else."""
+_STRANGERS = 20
+"""So many packets from another port of the camera, and none from the agreed one, are the stream."""
 _PORT_TRIES = 50
 _NO_ROOM = "the camera takes no more requests"
 
@@ -247,7 +253,7 @@ class UdpPair:
     Args:
         family: of the addresses.
         local_address: where to listen.
-        peer: from whom packets are taken; all others are dropped.
+        peer: the address from which packets are taken; all others are dropped.
 
     Raises:
         OSError: there is no free pair.
@@ -255,6 +261,10 @@ class UdpPair:
 
     def __init__(self, family: int, local_address: str, peer: str) -> None:
         self._peer = peer
+        self._agreed: dict[socket.socket, int] = {}
+        """The port that packets for each of the two come from."""
+        self._heard: set[socket.socket] = set()
+        self._strangers: Counter[tuple[socket.socket, int]] = Counter()
         self.rtp, self.rtcp = _bound_pair(family, local_address)
         self.rtp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UDP_BUFFER_BYTES)
         for sock in (self.rtp, self.rtcp):
@@ -271,9 +281,32 @@ class UdpPair:
         with suppress(OSError):  # nothing more; or an ICMP error, which says nothing that silence does not
             for _ in range(_UDP_PACKETS):
                 data, address = sock.recvfrom(_RECEIVE_BYTES)
-                if address[0] == self._peer:
+                if address[0] == self._peer and self._is_agreed(sock, address[1]):
                     packets.append(data)
         return packets
+
+    def agree(self, ports: tuple[int, int]) -> None:
+        """Take packets from these ports of the peer, for RTP and RTCP, as long as they send any."""
+        self._agreed = {self.rtp: ports[0], self.rtcp: ports[1]}
+
+    def _is_agreed(self, sock: socket.socket, port: int) -> bool:
+        """Whether a packet comes from where it should; without an agreement, from where the first one came.
+
+        Some cameras send from other ports than they say: where nothing comes from the agreed one, the port that has
+        sent enough takes its place.
+        """
+        if self._agreed.setdefault(sock, port) == port:
+            self._heard.add(sock)
+            return True
+        if sock in self._heard:
+            return False
+        self._strangers[sock, port] += 1
+        if self._strangers[sock, port] < _STRANGERS:
+            return False
+        log.warning("the camera sends from UDP port %d, not from the agreed %d", port, self._agreed[sock])
+        self._agreed[sock] = port
+        self._heard.add(sock)
+        return True
 
     def send(self, sock: socket.socket, data: bytes, port: int) -> None:
         """Send a packet; one that cannot be sent is lost, like any."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.capture.rtsp.auth import Authenticator, Credentials, split_credentials
+from stages.capture.rtsp.auth import Authenticator, Credentials, split_credentials, unanswerable
 
 DIGEST = 'Digest realm="r", nonce="n"'
 
@@ -180,8 +180,28 @@ def test_the_safest_challenge_is_answered() -> None:
     assert "algorithm=SHA-256" in (answer(basic, old, sha) or "")
     assert "algorithm=SHA-256" in (answer(f"{basic}, {old}, {sha}") or "")
     assert "algorithm=MD5" in (answer(f"Negotiate, {basic}", f"{old}, Bearer realm=x, nonce=y") or "")
-    assert (answer(f"{DIGEST}, algorithm=SHA-512-256", basic) or "").startswith("Basic ")
-    assert (answer(f'{DIGEST}, qop="auth-int", {basic}') or "").startswith("Basic ")
+    assert "algorithm=SHA-512-256" in (answer(sha, f"{DIGEST}, algorithm=SHA-512-256", basic) or "")
+    assert (answer(f"{DIGEST}, algorithm=SHA-3", basic) or "").startswith("Basic ")
+
+
+def test_a_digest_about_the_body() -> None:
+    """No request of ours has one: its hash is that of nothing. SHA-512-256 this time."""
+
+    def sha(text: str) -> str:
+        return hashlib.new("sha512_256", text.encode()).hexdigest()
+
+    found = fields(answer(f'{DIGEST}, qop="auth-int", algorithm=SHA-512-256', method="PLAY", uri="u"))
+    assert found["qop"] == "auth-int"
+    asked = f"PLAY:u:{sha('')}"
+    assert found["response"] == f'"{sha(sha("user:r:pass") + ":n:00000001:c:auth-int:" + sha(asked))}"'
+
+
+def test_what_cannot_be_answered_is_named() -> None:
+    """So that people know what their camera asks for."""
+    assert unanswerable([f"{DIGEST}, algorithm=SHA-3"]) == "digest SHA-3"
+    assert unanswerable(["Negotiate"]) == "negotiate"
+    assert unanswerable(["Negotiate", DIGEST]) is None
+    assert unanswerable([]) == "nothing that is known"
 
 
 def test_challenges_do_not_mix() -> None:

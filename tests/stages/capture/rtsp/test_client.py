@@ -65,6 +65,7 @@ class Camera:
             **(answers or {}),
         }
         self.sdp = SDP.format(codec=codec)
+        self.numbered: Callable[[int], int] = lambda asked: asked
         self.media = list(media)
         self.requests: list[tuple[str, str, str]] = []
         """Method, URL, and all header lines."""
@@ -94,7 +95,9 @@ class Camera:
         body = self.sdp if method == "DESCRIBE" and answer.startswith("200") else ""
         status, _, rest = answer.partition("\r\n")
         length = f"Content-Length: {len(body)}\r\n" if body else ""
-        connection.sendall(f"RTSP/1.0 {status}\r\nCSeq: {sequence[1]}\r\n{rest}{length}\r\n{body}".encode())
+        connection.sendall(
+            f"RTSP/1.0 {status}\r\nCSeq: {self.numbered(int(sequence[1]))}\r\n{rest}{length}\r\n{body}".encode()
+        )
         if method == "PLAY":
             for piece in self.media:
                 connection.sendall(piece)
@@ -187,7 +190,8 @@ def test_an_interrupt_ends_a_read(serve) -> None:  # type: ignore[no-untyped-def
     ("answers", "why"),
     [
         ({"DESCRIBE": "404 Not Found\r\n"}, r"no such stream \(404\)"),
-        ({"DESCRIBE": "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\n"}, "user name or password refused"),
+        ({"DESCRIBE": "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\n"}, "none is in its address"),
+        ({"DESCRIBE": "401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"x\"\r\n"}, "does not speak: bearer"),
         ({"DESCRIBE": "500 Camera on fire\r\n"}, "refuses DESCRIBE: 500 Camera on fire"),
         ({"SETUP": "453 Not Enough Bandwidth\r\n"}, "no bandwidth"),
         ({"PLAY": "455 Method Not Valid in This State\r\n"}, "refuses PLAY: 455"),
@@ -214,8 +218,8 @@ def test_credentials_are_not_taken_to_another_host(serve) -> None:  # type: igno
     """A redirect must not make us show a password to somebody else."""
     challenge = '401 Unauthorized\r\nWWW-Authenticate: Basic realm="x"\r\n'
     other = Camera({"DESCRIBE": challenge})
-    first = Camera({"DESCRIBE": f"301 Moved\r\nLocation: rtsp://127.0.0.1:{serve(other)}/live\r\n"})
-    with pytest.raises(CannotOpen, match="password refused"):
+    first = Camera({"DESCRIBE": f"301 Moved\r\nLocation: rtsp://localhost:{serve(other)}/live\r\n"})
+    with pytest.raises(CannotOpen, match="none is in its address"):
         connect(first, serve, "rtsp://user:secret@127.0.0.1:{}/live")
     assert not any("Authorization" in headers for _, _, headers in other.requests)
 
@@ -321,3 +325,21 @@ def test_a_server_that_asks_is_answered(serve, media) -> None:  # type: ignore[n
     said = b"".join(heard)
     assert b"RTSP/1.0 200 OK\r\nCSeq: 7" in said
     assert b"RTSP/1.0 501 Not Implemented\r\nCSeq: 8" in said
+
+
+@pytest.mark.parametrize("wrong", [0, -1], ids=["nought", "the one before"])
+def test_a_wrong_number_is_the_next_answer_all_the_same(serve, wrong: int) -> None:  # type: ignore[no-untyped-def]
+    """Cameras that say CSeq 0 to everything, or lag behind by one, are played."""
+    camera = Camera()
+    camera.numbered = lambda asked: max(0, asked + wrong) if wrong else 0
+    connect(camera, serve).close()
+    assert [method for method, _, _ in camera.requests][:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
+
+
+def test_credentials_go_to_another_port_of_the_same_host(serve) -> None:  # type: ignore[no-untyped-def]
+    """As a camera redirects that has a port for its media."""
+    challenge = '401 Unauthorized\r\nWWW-Authenticate: Basic realm="x"\r\n'
+    other = Camera({"DESCRIBE": [challenge, "200 OK\r\nContent-Type: application/sdp\r\n"]})
+    first = Camera({"DESCRIBE": f"301 Moved\r\nLocation: rtsp://127.0.0.1:{serve(other)}/live\r\n"})
+    connect(first, serve, "rtsp://user:secret@127.0.0.1:{}/live").close()
+    assert any("Authorization" in headers for _, _, headers in other.requests)
