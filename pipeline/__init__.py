@@ -6,6 +6,7 @@ From the bottom up; every module imports only modules above it in this list:
     clock       the only source of now
     logs        what log lines say besides their text
     units       durations as people write them
+    files       files by what they are, and whole writes
     masking     takes secrets out of what is shown
     frame       the counted unit, and the words for what became of it
     stage       the roles that authors fill

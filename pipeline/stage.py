@@ -8,8 +8,9 @@ validated options (`options_type`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
@@ -90,6 +91,11 @@ class Part(ABC):
         `file:/abs/path`, `port:127.0.0.1:8765`; known before open.
         """
         return None
+
+    @property
+    def reads(self) -> Mapping[str, Path]:
+        """Files that the part reads besides its resource, by what they are; nothing may be written over them."""
+        return {}
 
     def open(self, context: OpenContext) -> None:
         """Acquire what is needed (files, sockets, models); raise OpenError when that fails."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from pipeline.chrome import Noted, TraceFacts, chrome_trace
 from pipeline.clock import NS_PER_MS, NS_PER_S, Clock, Flag, unix_ns
 from pipeline.errors import SinkOpenError
+from pipeline.files import write_whole
 from pipeline.frame import Fate, Reason, Status
 from pipeline.logs import about
 from pipeline.report import TracesReport
@@ -203,23 +204,3 @@ class Tracer(Timings):
                 return list(self._events)
             except RuntimeError:  # an event was noted meanwhile; a copy is much quicker than events are
                 continue
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file as a whole or not at all; what is no plain file, such as a pipe or a device, is written to.
-
-    Raises:
-        OSError: it could not be written; an old one is as it was.
-    """
-    path = path.resolve()  # a link stays one
-    if path.exists() and not path.is_file():
-        path.write_bytes(content)
-        return
-    draft = path.with_name(path.name + ".part")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise

@@ -312,9 +312,9 @@ def call(command: Callable[[], object]) -> int:
     except BrokenPipeError:
         return Exit.FAILED
     except OSError as error:
-        if error.filename is not None:
-            raise
-        return _fail(f"standard output: {_reason(error)}", Exit.FAILED)
+        if error.filename is None:
+            return _fail(f"standard output: {_reason(error)}", Exit.FAILED)
+        return _fail(f"{str(error.filename)[:80]}: {_reason(error)}", Exit.USAGE)
     return result if isinstance(result, int) else Exit.DONE
 
 

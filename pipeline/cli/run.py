@@ -22,11 +22,11 @@ from pipeline.cli.summary import log_summary, print_summary
 from pipeline.clock import NS_PER_S
 from pipeline.config.build import Built
 from pipeline.errors import ConfigError, PipelineError
+from pipeline.files import identity, is_regular, write_whole
 from pipeline.frame import CaptureClock
 from pipeline.graph import Plan
 from pipeline.report import Report
 from pipeline.run import Run
-from pipeline.trace import write_whole
 
 SWITCH_INTERVAL_S = 0.0005
 """A thread that wants the interpreter lock from a busy Python loop waits this long, not the default 5 ms."""
@@ -67,7 +67,7 @@ def run_command(flags: Flags) -> int:
     """
     config, built = built_from_flags(flags)
     wanted = {"--report": config.report, "--record-timings": config.record_timings, "--trace": config.trace}
-    files = _reserve_all(wanted, built.plan)
+    files = _reserve_all(wanted, built.plan, {} if flags.config is None else {"--config": flags.config})
     console = make_console()
     as_json = config.log_format == "json"
     handler = JsonHandler(config.stream) if as_json else ConsoleHandler(console)
@@ -159,32 +159,56 @@ def _quiet_collector() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _reserve_all(wanted: Mapping[str, str | None], plan: Plan) -> dict[str, Path]:
-    """Return the files beside the sinks, by flag; raise ConfigError now if one cannot be written later."""
-    files: dict[str, Path] = {}
-    for flag, path in wanted.items():
-        if path is None:
+def _reserve_all(wanted: Mapping[str, str | None], plan: Plan, read: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the files beside the sinks, by flag.
+
+    Args:
+        wanted: the paths, by flag.
+        plan: whose sinks write files, too.
+        read: what else the run reads, by what it is.
+
+    Raises:
+        ConfigError: one cannot be written later, or is one that the run reads or writes already; or a sink's is.
+    """
+    taken = {identity(path): name for name, path in read.items()}
+    for name, part in [("source", plan.source), *plan.stages, *plan.sinks]:
+        taken |= {identity(path): f"{name} as its {what}" for what, path in part.reads.items()}
+    used = {"source": plan.source.resource, **{name: sink.resource for name, sink in plan.sinks}}
+    for name, resource in used.items():
+        kind, _, path = (resource or "").partition(":")
+        if kind != "file" or not is_regular(path):
             continue
-        file = _reserve(flag, path, plan)
-        user = next((other for other, used in files.items() if used.resolve() == file.resolve()), None)
-        if user is not None:
-            raise ConfigError.one(flag, f"{path} is in use by {user}")
-        files[flag] = file
+        if name != "source" and identity(path) in taken:
+            raise ConfigError.one(name, f"{path} is in use by {taken[identity(path)]}, and would be overwritten")
+        taken[identity(path)] = name
+    files: dict[str, Path] = {}
+    for flag, written in wanted.items():
+        if written is None:
+            continue
+        files[flag] = _writable(flag, written)
+        if is_regular(files[flag]):
+            user = taken.setdefault(identity(files[flag]), flag)
+            if user != flag:
+                raise ConfigError.one(flag, f"{written} is in use by {user}")
     return files
 
 
-def _reserve(flag: str, path: str, plan: Plan) -> Path:
-    file = Path(path)
-    if file.is_dir():
-        raise ConfigError.one(flag, f"{path} is a directory; give a file")
-    parts = [("source", plan.source), *plan.sinks]
-    user = next((name for name, part in parts if part.resource == f"file:{file.resolve()}"), None)
-    if user is not None:
-        raise ConfigError.one(flag, f"{path} is in use by {user}")
-    if not file.parent.is_dir():
-        raise ConfigError.one(flag, f"{file.parent} does not exist")
-    if not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise ConfigError.one(flag, f"{path} cannot be written")
+def _writable(flag: str, path: str) -> Path:
+    """Return a path at which a file can be written.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    file = Path(os.path.expanduser(path))
+    try:
+        if file.is_dir():
+            raise ConfigError.one(flag, f"{path} is a directory; give a file")
+        if not file.parent.is_dir():
+            raise ConfigError.one(flag, f"{file.parent} does not exist")
+        if not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise ConfigError.one(flag, f"{path} cannot be written")
+    except OSError as error:
+        raise ConfigError.one(flag, f"{path[:80]} cannot be written: {error.strerror}") from error
     return file
 
 

@@ -2,6 +2,7 @@
 
 From the bottom up; every module imports only modules above it in this list:
 
+    text       YAML as people mean it
     model      what can be written
     problems   errors as people read them
     load       files and flags

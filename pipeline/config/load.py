@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.config.model import PartConfig, RunConfig
 from pipeline.config.problems import problems_from
+from pipeline.config.text import strict_yaml
 from pipeline.errors import ConfigError
 
 
@@ -20,7 +21,7 @@ def read_yaml(path: Path) -> dict[str, object]:
         ConfigError: the file cannot be read, is not YAML, or is not a mapping.
     """
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = strict_yaml(path.expanduser().read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError.one("--config", f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

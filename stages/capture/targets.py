@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -76,7 +77,7 @@ def parse_target(text: str) -> Target:
         raise ValueError(f"{text!r} names no camera; write webcam:0 or /dev/video0")
     if scheme := _SCHEME.match(text):
         return _parse_url(text, scheme[1].lower())
-    return Target(TargetKind.FILE, text)
+    return Target(TargetKind.FILE, os.path.expanduser(text))
 
 
 def _parse_url(text: str, scheme: str) -> Target:

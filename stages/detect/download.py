@@ -48,6 +48,8 @@ def pull(model: KnownModel, cache: Path, *, on_progress: Progress = lambda _: No
         if model.state(cache) is FileState.WHOLE:
             return target
         cache.mkdir(parents=True, exist_ok=True)
+        if part.is_symlink():
+            part.unlink()  # nobody's file is to be written through it
         _complete(model, part, on_progress)
         os.replace(part, target)
     except OSError as error:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline.config.text import strict_yaml
 from pipeline.errors import StageOpenError
 
 FamilyName = Literal[
@@ -138,12 +139,17 @@ def facts_for(path: Path, signature: Signature) -> ModelFacts:
     return _from_sidecar(path).over(_from_metadata(signature.metadata))
 
 
+def sidecars(path: Path) -> tuple[Path, Path]:
+    """Return where a YAML file about a model may lie."""
+    return path.with_name(path.name + ".yaml"), path.with_suffix(".yaml")
+
+
 def _from_sidecar(path: Path) -> ModelFacts:
-    for sidecar in (path.with_name(path.name + ".yaml"), path.with_suffix(".yaml")):
-        if not sidecar.is_file():
-            continue
+    for sidecar in sidecars(path):
         try:
-            said = yaml.safe_load(sidecar.read_text(encoding="utf-8-sig")) or {}
+            if not sidecar.is_file():
+                continue
+            said = strict_yaml(sidecar.read_text(encoding="utf-8-sig")) or {}
             if sidecar.name != path.name + ".yaml" and _is_foreign(said):
                 log.warning("%s is not about how to read the model; it is left aside", sidecar)
                 continue

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +15,13 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from pipeline.clock import Flag
-from pipeline.errors import ConfigError, StageOpenError
+from pipeline.errors import ConfigError, PipelineError, StageOpenError
 from pipeline.frame import FrameInfo, Mode
 from pipeline.stage import OpenContext, Options, Stage
 from pipeline.units import Duration
 from stages.boxes import clip, image_boxes_from_model
 from stages.detect.evidence import Answers, are_shares, filled
-from stages.detect.facts import FamilyName, ModelFacts, Signature, facts_for
+from stages.detect.facts import FamilyName, ModelFacts, Signature, facts_for, sidecars
 from stages.detect.families import Family, Outputs
 from stages.detect.input import input_spec
 from stages.detect.names import coco_names, ids_of, read_names
@@ -27,7 +29,7 @@ from stages.detect.nms import keep_best
 from stages.detect.readers import Raw
 from stages.detect.recognition import recognise
 from stages.detect.session import ProviderChoice, open_session, provider_in_use, reason, signature_of
-from stages.detect.store import default_cache, find_model
+from stages.detect.store import find_model
 from stages.payloads import Detections, InputSpec, ModelInput
 
 log = logging.getLogger("framepace.detect")
@@ -97,10 +99,22 @@ class OnnxDetector(Stage):
         self._closing: Flag | None = None
         self._facts: dict[str, str | int | float | None] = {}
 
+    @property
+    def reads(self) -> Mapping[str, Path]:
+        options = self.options
+        try:
+            model = find_model(options.model, _cache(options))
+        except PipelineError:
+            return {}  # said when it is opened
+        read = {"model": model}
+        read |= {f"model's {path.suffix} file": path for path in sidecars(model)}
+        if options.names:
+            read["file of names"] = Path(os.path.expanduser(options.names))
+        return read
+
     def open(self, context: OpenContext) -> None:
         options = self.options
-        cache = Path(options.cache).expanduser() if options.cache else default_cache()
-        path = find_model(options.model, cache)
+        path = find_model(options.model, _cache(options))
         threads = options.threads or threads_for(context.mode, context.cores)
         session = open_session(path, provider=options.provider, threads=threads, cores=context.cores)
         model = _Loaded(options, path, session)
@@ -190,6 +204,11 @@ class OnnxDetector(Stage):
     def _opened(self) -> _Loaded:
         assert self._model is not None, "the stage is not open"
         return self._model
+
+
+def _cache(options: DetectOptions) -> Path | None:
+    """Return the folder of pulled models that was asked for; None: the usual one."""
+    return Path(os.path.expanduser(options.cache)) if options.cache else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,9 +94,17 @@ def default_cache() -> Path:
     """Return the folder for pulled models: FRAMEPACE_CACHE, else `framepace/models` among the user's caches.
 
     Read here, like the place of the user's caches, so that a run finds what `framepace models pull` has fetched.
+
+    Raises:
+        StageOpenError: there is no home folder either, as in some containers.
     """
     chosen = os.environ.get("FRAMEPACE_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_path("framepace")) / "models"
+    try:
+        return (
+            Path(os.path.expanduser(chosen)) if chosen else Path(platformdirs.user_cache_path("framepace")) / "models"
+        )
+    except RuntimeError as error:
+        raise StageOpenError("pulled models", "there is no home folder; name one with FRAMEPACE_CACHE") from error
 
 
 def known_model(name: str) -> KnownModel:
@@ -111,20 +119,30 @@ def known_model(name: str) -> KnownModel:
     return model
 
 
-def find_model(model: str, cache: Path) -> Path:
+def find_model(model: str, cache: Path | None) -> Path:
     """Return the file that a user means by a name or a path.
+
+    Args:
+        model: what the user wrote.
+        cache: the folder of pulled models; None: the usual one, which is looked for only if it is needed.
 
     Raises:
         StageOpenError: it is not there, or a known model's file has changed; says what would be right.
     """
     known = KNOWN.get(model)
     if known is not None:
-        return whole_file(known, cache)
-    path = Path(model).expanduser()
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise StageOpenError(model, "is a directory, not an ONNX file")
+        return whole_file(known, DATA if known.url is None else cache or default_cache())
+    path = Path(os.path.expanduser(model))
+    try:
+        os.fsencode(path).decode()
+        if path.is_file():
+            return path
+        if path.is_dir():
+            raise StageOpenError(model, "is a directory, not an ONNX file")
+    except UnicodeDecodeError as error:
+        raise StageOpenError(ascii(model), "its name is not UTF-8, which onnxruntime needs; rename it") from error
+    except OSError as error:
+        raise StageOpenError(model[:80], f"cannot be read: {error.strerror}") from error
     if path.suffix or len(path.parts) > 1:
         raise StageOpenError(model, "there is no such file")
     raise StageOpenError(model, f"is neither a file nor a known model{near(model, KNOWN)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from abc import abstractmethod
@@ -51,6 +52,10 @@ class OutputFile:
         os.set_blocking(self._fd, True)
         self._is_regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
         self._is_open = True
+        if self._is_regular and not _lock(self._fd):
+            self._is_new = False
+            self.close()
+            raise SinkOpenError(path, "is being written by another run")
 
     def start(self) -> None:
         """Throw away what was in the file."""
@@ -100,6 +105,17 @@ class OutputFile:
                 os.ftruncate(self._fd, self.seek(-count, os.SEEK_CUR))
 
 
+def _lock(descriptor: int) -> bool:
+    """Take a file for ourselves until it is closed; return whether nobody else has it, as far as that can be told."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _check(path: Path) -> None:
     """Say in plain words why a path cannot be written, where that can be known beforehand.
 
@@ -124,7 +140,7 @@ class FileSink(Sink):
     options_type = FileOptions
 
     def __init__(self, options: FileOptions) -> None:
-        self._path = options.path
+        self._path = os.path.expanduser(options.path)
         self._file: OutputFile | None = None
 
     @classmethod

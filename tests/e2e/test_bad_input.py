@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -23,6 +24,10 @@ def folder(tmp_path: Path, pedestrians: Path) -> Path:
     (tmp_path / "text.onnx").write_text("no model")
     (tmp_path / "not.yaml").write_text("source: [1, 2")
     (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "good.yaml").write_text("source: clip.mp4\n")
+    (tmp_path / "twice.yaml").write_text("source: clip.mp4\nsinks: [stdout]\nsinks: ['jsonl:a']\n")
+    (tmp_path / "octal.yaml").write_text("source: clip.mp4\nstages: [{kind: detect, input_size: 0640}]\n")
+    os.link(tmp_path / "text.onnx", tmp_path / "twin.onnx")
     shutil.copy(pedestrians, tmp_path / "clip.mp4")
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=48_000)
@@ -76,6 +81,13 @@ CASES = [
     ("clip.mp4 --sink jsonl:new.txt --sink csv:./new.txt", 2, ["sink csv", "in use by sink jsonl"]),
     ("clip.mp4 --sink video:clip.mp4", 2, ["clip.mp4", "in use by source"]),
     ("clip.mp4 --sink jsonl:new.txt --report new.txt", 2, ["--report", "in use by sink jsonl"]),
+    ("--config good.yaml --sink jsonl:./good.yaml", 2, ["sink jsonl", "in use by --config"]),
+    ("--config good.yaml --report good.yaml", 2, ["--report", "in use by --config"]),
+    ("clip.mp4 --model text.onnx --sink csv:twin.onnx", 2, ["sink csv", "in use by detect as its model"]),
+    ("--config twice.yaml", 2, ["twice.yaml line 3", "sinks is there twice, first in line 2"]),
+    ("--config octal.yaml", 2, ["octal.yaml line 2", "write 640"]),
+    (f"clip.mp4 --report {'x' * 300}", 2, ["--report", "too long"]),
+    (f"clip.mp4 --model {'x' * 300}.onnx", 3, ["too long"]),
     ("clip.mp4 --serve nowhere", 2, ["--serve", "HOST:PORT"]),
     ("clip.mp4 --serve 192.0.2.1:0 --insecure", 2, ["192.0.2.1", "cannot listen there"]),
     ("clip.mp4 --serve 0.0.0.0:0", 2, ["$.serve", "0.0.0.0", "--token-file", "--insecure"]),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from pipeline.graph import Graph
 from pipeline.run import Run
 from pipeline.testing import ManualClock, NumberSource, PassDecoder, PassDetector, RecordingSink, SnapshotStage
 from pipeline.timings import Event
-from pipeline.trace import MissBurst, MissTraces, Tracer, write_whole
+from pipeline.trace import MissBurst, MissTraces, Tracer
 
 Check = Callable[[bytes], list[dict[str, object]]]
 FACTS = TraceFacts("cam0", live=True, stages=("detect",), sinks=())
@@ -227,16 +226,6 @@ def test_a_folder_that_cannot_be_made_is_said_at_the_start(tmp_path: Path) -> No
             Missing(folder).tracer.open()
 
 
-def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
-    """An old one stays as it was, and no part is left."""
-    path = tmp_path / "trace.json"
-    write_whole(path, b"old")
-    (tmp_path / "trace.json.part").mkdir()
-    with pytest.raises(OSError, match="directory"):
-        write_whole(path, b"new")
-    assert path.read_bytes() == b"old"
-
-
 @pytest.mark.parametrize("mode", list(Mode))
 def test_a_run_is_traced(mode: Mode, check_trace: Check) -> None:
     """Each frame is there once, with its stages, in both modes; nothing when no trace is wanted."""
@@ -258,21 +247,3 @@ def test_a_run_is_traced(mode: Mode, check_trace: Check) -> None:
     assert len(ran) == report.stages["detect"].items
     untraced = Run(plan, RunSettings("cam", mode, cores=2))
     assert untraced.trace() is None
-
-
-def test_a_whole_file_replaces_an_old_one(tmp_path: Path) -> None:
-    """Through a link too, which stays one; what is no plain file is written to and stays what it is."""
-    (tmp_path / "old").write_text("old")
-    (tmp_path / "link").symlink_to("old")
-    write_whole(tmp_path / "link", b"new")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "old").read_bytes() == b"new"
-    os.mkfifo(tmp_path / "pipe")
-    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        write_whole(tmp_path / "pipe", b"piped")
-        assert os.read(reader, 100) == b"piped"
-    finally:
-        os.close(reader)
-    assert (tmp_path / "pipe").is_fifo()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "old", "pipe"]

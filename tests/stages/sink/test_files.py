@@ -262,3 +262,16 @@ def test_wrong_options_are_refused(options: dict[str, object]) -> None:
     """A path is needed, and nothing else is known."""
     with pytest.raises(ValidationError):
         FileOptions.model_validate(options)
+
+
+def test_a_file_that_another_run_writes_is_left_to_it(tmp_path: Path) -> None:
+    """Two runs that write one file would tear each other's lines."""
+    path = str(tmp_path / "a.jsonl")
+    first = OutputFile(path)
+    first.start()
+    first.write(b"one\n")
+    with pytest.raises(SinkOpenError, match="is being written by another run"):
+        OutputFile(path)
+    assert Path(path).read_bytes() == b"one\n"
+    first.close()
+    OutputFile(path).close()
