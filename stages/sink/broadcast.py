@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -10,8 +12,10 @@ from starlette.websockets import WebSocket
 
 from stages.sink.clients import Clients, RecordQueue
 from stages.sink.connections import Bounds
+from stages.sink.serve.guard import Guard, names_of
 from stages.sink.server import ServerThread
 
+_REQUESTS_PER_S = 100.0
 _CONNECTIONS_BESIDE = 64
 """Connections that may be open besides those of clients: on their way in or out, or not of our kind."""
 
@@ -29,16 +33,28 @@ class BroadcastServer:
         client_queue: records that a client may lag behind before it skips the oldest.
         max_clients: further ones are turned away with close code 1013.
         patience_s: a client that leaves a ping unanswered, or takes no data, for this long is dropped.
+        hosts: further names under which we may be reached.
+        origins: of web pages that may connect, besides our own.
     """
 
     def __init__(
-        self, host: str, port: int, *, path: str, client_queue: int, max_clients: int, patience_s: float
+        self,
+        host: str,
+        port: int,
+        *,
+        path: str,
+        client_queue: int,
+        max_clients: int,
+        patience_s: float,
+        hosts: Sequence[str] = (),
+        origins: Sequence[str] = (),
     ) -> None:
         self._client_queue = client_queue
         self._clients: Clients[RecordQueue] = Clients(max_clients, patience_s=patience_s)
         self._skipped = 0
+        app = Starlette(routes=[WebSocketRoute(path, self._serve_client), Route(path, _say_what_this_is)])
         self._server = ServerThread(
-            Starlette(routes=[WebSocketRoute(path, self._serve_client), Route(path, _say_what_this_is)]),
+            Guard(app, names=names_of(host, hosts), token=None, requests_per_s=_REQUESTS_PER_S, origins=origins),
             name="websocket",
             scheme="ws",
             host=host,

@@ -7,8 +7,11 @@ or how much a websocket client says. That is added here.
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
+from collections import Counter, OrderedDict
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +34,15 @@ _RECEIVE_BUFFER_BYTES = 8192
 _SEND_BUFFER_BYTES = 65_536
 """Records in the kernel's buffer cannot be skipped any more: a large one would hide from a slow client how late it
 is."""
+
+
+_NOT_UNDERSTOOD = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_ADDRESS_SHARE = 0.75
+"""Of the connections that are let in a second, one address gets this."""
+_MOST_ADDRESSES = 1024
+_MOST_WAITING = 256
+"""Connections that wait for their turn, and no more than this share of the descriptors that the process may have."""
+_WAITING_SHARE = 1 / 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,7 @@ class HttpConnection(H11Protocol):
         self._bounds = bounds
         self._allowance = Allowance(bounds.request_bytes, bounds.request_bytes / 4, self.loop.time())
         self._hurry: asyncio.TimerHandle | None = None
+        self._unsent = 0
         self.since_s = self.loop.time()
 
     @property
@@ -109,11 +122,15 @@ class HttpConnection(H11Protocol):
         super().on_response_complete()
         self._calm_down()
         if self.idle and not self.transport.is_closing():
+            self._unsent = self.transport.get_write_buffer_size() + 1
             self._hurry = self.loop.call_later(_REQUEST_S, self._give_up)
 
     def handle_websocket_upgrade(self, event: Any) -> None:
         self._calm_down()
-        super().handle_websocket_upgrade(event)
+        try:
+            super().handle_websocket_upgrade(event)
+        except Exception:  # of the library, on what a client wrote
+            self.transport.abort()
 
     def cut(self) -> None:
         """End it without a word."""
@@ -126,7 +143,13 @@ class HttpConnection(H11Protocol):
             self._hurry = None
 
     def _give_up(self) -> None:
-        if self.idle:
+        if not self.idle:
+            return
+        unsent = self.transport.get_write_buffer_size()
+        if 0 < unsent < self._unsent:  # the answer is still being taken
+            self._unsent = unsent
+            self._hurry = self.loop.call_later(_REQUEST_S, self._give_up)
+        else:
             self.cut()
 
 
@@ -139,6 +162,24 @@ class WebsocketConnection(WebSocketsSansIOProtocol):
         self._most_held = bounds.message_bytes
         self._allowance = Allowance(bounds.message_bytes, bounds.message_bytes / 4, self.loop.time())
         self._held = b""
+        self.since_s = self.loop.time()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is no websocket yet."""
+        return not self.handshake_complete
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.loop.call_later(_HANDSHAKE_S, self._give_up)
+
+    def cut(self) -> None:
+        """End it without a word."""
+        self.transport.abort()
+
+    def _give_up(self) -> None:
+        if self.idle:
+            self.cut()
 
     def data_received(self, data: bytes) -> None:
         self._held += data
@@ -154,6 +195,9 @@ class WebsocketConnection(WebSocketsSansIOProtocol):
         if self._allowance.take(len(self._held), now_s):
             held, self._held = self._held, b""
             super().data_received(held)
+            if self.conn.handshake_exc is not None and not self.handshake_initiated:
+                self.transport.write(_NOT_UNDERSTOOD)  # the library leaves such a client without an answer
+                self.transport.close()
         else:
             self.transport.pause_reading()
             self.loop.call_later(self._allowance.short_s(len(self._held), now_s), self._read_again)
@@ -162,6 +206,14 @@ class WebsocketConnection(WebSocketsSansIOProtocol):
         self._go_on()
         if not self._held and not self.read_paused and not self.transport.is_closing():
             self.transport.resume_reading()
+
+
+def _address(connection: HttpConnection | WebsocketConnection) -> str:
+    return connection.client[0] if connection.client else ""
+
+
+def _most_waiting() -> int:
+    return max(1, min(_MOST_WAITING, round(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * _WAITING_SHARE)))
 
 
 def make_listener(address: Any, family: int, *, patience_s: float) -> socket.socket:
@@ -203,42 +255,77 @@ class Doorkeeper:
         self._server = server
         self._bounds = bounds
         self._tls = tls
+        self._waiting: set[asyncio.Task[None]] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._door = asyncio.Lock()
+        self._pace = Allowance(0, 1, 0)
+        self._allowances: OrderedDict[str, Allowance] = OrderedDict()
 
     async def accept_all(self) -> None:
         """Accept until cancelled."""
         loop = asyncio.get_running_loop()
-        pace = Allowance(2 * self._bounds.new_per_s, self._bounds.new_per_s, loop.time())
+        self._pace = Allowance(2 * self._bounds.new_per_s, self._bounds.new_per_s, loop.time())
         try:
             while True:
-                await self._wait_room()
-                while not pace.take(1, loop.time()):
-                    await asyncio.sleep(pace.short_s(1, loop.time()))
                 try:
-                    connection, _ = await loop.sock_accept(self._listener)
+                    connection, address = await loop.sock_accept(self._listener)
                 except ConnectionError:  # it is gone again
                     continue
                 except OSError:  # no descriptor is left
                     await asyncio.sleep(_NO_DESCRIPTOR_S)
                     continue
-                self._let_in(connection)
+                if len(self._waiting) < _most_waiting():
+                    self._start(self._waiting, self._admit(connection, str(address[0])))
+                else:
+                    connection.close()
         finally:
-            for handshake in self._handshakes:
-                handshake.cancel()
+            for task in (*self._waiting, *self._handshakes):
+                task.cancel()
+
+    async def _admit(self, connection: socket.socket, address: str) -> None:
+        """Let a connection in when it is its turn; an address that opens too many waits for itself."""
+        loop = asyncio.get_running_loop()
+        try:
+            for allowance in (self._allowance_of(address, loop.time()), self._pace):
+                while not allowance.take(1, loop.time()):
+                    await asyncio.sleep(allowance.short_s(1, loop.time()))
+            async with self._door:
+                await self._wait_room()
+                self._start(self._handshakes, self._welcome(connection))
+        except BaseException:
+            connection.close()
+            raise
+
+    def _allowance_of(self, address: str, now_s: float) -> Allowance:
+        bounds = self._bounds
+        allowance = self._allowances.pop(address, None)
+        if allowance is None:
+            allowance = Allowance(2 * bounds.new_per_s, _ADDRESS_SHARE * bounds.new_per_s, now_s)
+        self._allowances[address] = allowance
+        if len(self._allowances) > _MOST_ADDRESSES:
+            self._allowances.popitem(last=False)
+        return allowance
 
     async def _wait_room(self) -> None:
-        """Wait until one more connection may be open; the idle one that is here longest goes for it."""
+        """Wait until one more connection may be open; the idle one that is here longest goes for it.
+
+        Of the address that has most of them.
+        """
         connections = self._server.server_state.connections
         while len(connections) + len(self._handshakes) >= self._bounds.connections:
-            idle = [each for each in connections if isinstance(each, HttpConnection) and each.idle]
+            idle = [
+                each for each in connections if isinstance(each, HttpConnection | WebsocketConnection) and each.idle
+            ]
             if idle:
-                min(idle, key=lambda each: each.since_s).cut()
+                by_address = Counter(_address(each) for each in idle)
+                min(idle, key=lambda each: (-by_address[_address(each)], each.since_s)).cut()
             await asyncio.sleep(_FULL_S)
 
-    def _let_in(self, connection: socket.socket) -> None:
-        task = asyncio.create_task(self._welcome(connection))
-        self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
+    @staticmethod
+    def _start(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _welcome(self, connection: socket.socket) -> None:
         given = {"config": self._server.config, "server_state": self._server.server_state, "app_state": {}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -13,6 +15,8 @@ from pipeline.units import Duration
 from stages.sink.broadcast import BroadcastServer
 from stages.sink.record import line_from_answer, line_from_heartbeat
 
+log = logging.getLogger("framepace.serve")
+
 
 class WebsocketOptions(Options):
     """Settings of the websocket sink."""
@@ -22,6 +26,12 @@ class WebsocketOptions(Options):
     path: str = Field("/", pattern="^/", description="Path of the endpoint.")
     client_queue: int = Field(64, ge=1, description="Records that a client may lag behind before it skips the oldest.")
     max_clients: int = Field(64, ge=1, description="Further clients are refused.")
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Further names under which clients reach us, such as that of a proxy."
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        (), description="Web pages that may connect, such as http://localhost:3000; programs always may."
+    )
     patience: Duration = Field(
         5 * NS_PER_S,
         ge=10 * NS_PER_MS,
@@ -75,8 +85,15 @@ class WebsocketSink(Sink):
             client_queue=self._options.client_queue,
             max_clients=self._options.max_clients,
             patience_s=self._options.patience / NS_PER_S,
+            hosts=self._options.allowed_hosts,
+            origins=self._options.allowed_origins,
         )
         self._server.start()
+        host = self._options.host
+        shown = f"[{host}]" if ":" in host else host
+        log.info("results at ws://%s:%d%s", shown, self._server.port, self._options.path)
+        if not _is_loopback(host):
+            log.warning("ws://%s:%d is open to the network, and asks for no token", shown, self._server.port)
 
     def write(self, answer: Answer, *, gap: int) -> None:
         assert self._server is not None
@@ -95,3 +112,10 @@ class WebsocketSink(Sink):
 
     def statistics(self) -> dict[str, int]:
         return self._server.statistics() if self._server is not None else {}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import logging
 import socket
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -16,11 +17,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stages.sink.connections import Allowance
 
+log = logging.getLogger("framepace.serve")
+
 MOST_BODY_BYTES = 4096
 _BODY_S = 5.0
 _MOST_ADDRESSES = 1024
 _OPEN_PATHS = ("/", "/healthz")
 _OPEN_FOLDER = "/page/"
+_PROBES = ("/healthz", "/readyz")
+_OF_PROBES, _OF_TOKEN = " probes", " token"
+_SAID_EVERY_S = 10.0
 _FILE_COST = 1 / 8
 """Of one of the page's files, in requests: whoever opens the page asks for some thirty at once, and may open more."""
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -57,11 +63,24 @@ class Guard:
         app: gets what may pass.
         names: under which we may be reached, besides those of the loopback.
         token: None: nobody needs one.
-        requests_per_s: of one address; twice as many at once. The page's files count for less.
+        requests_per_s: of one address, and as many of all who have the token; twice as many at once. The page's files
+            count for less.
+        origins: of other sites whose pages may ask for anything, such as `http://localhost:3000`.
     """
 
-    def __init__(self, app: ASGIApp, *, names: Iterable[str], token: str | None, requests_per_s: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        names: Iterable[str],
+        token: str | None,
+        requests_per_s: float,
+        origins: Iterable[str] = (),
+    ) -> None:
         self._app = app
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+        self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        """By address: when its wrong tokens were said last, and how many came since."""
         self._names = {*_LOOPBACK_NAMES, *(name.lower() for name in names)}
         self._token = None if token is None else _digest(token)
         self._per_s = requests_per_s
@@ -87,29 +106,51 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> Refusal | None:
-        if not self._may_ask_now(scope):
+        given = _tokens(scope, headers)
+        has_token = self._token is not None and any(hmac.compare_digest(_digest(token), self._token) for token in given)
+        if not self._may_ask_now(scope, has_token=has_token):
             return Refusal(429, "too many requests; ask more slowly", ((b"retry-after", b"1"),))
         host = headers.get("host", "")
         if not self._is_ours(host, scope):
             return Refusal(403, f"{host[:100]!r} is no name of this server; see the option allowed_hosts")
         path = scope["path"]
         is_open = path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER)
-        if _is_of_another_site(headers, host, may_be_linked=is_open and scope["type"] == "http"):
+        if headers.get("origin", "").lower() not in self._origins and _is_of_another_site(
+            headers, host, may_be_linked=is_open and scope["type"] == "http"
+        ):
             return Refusal(403, "another site's page may not ask for this")
         if self._token is None or is_open:
             return None
-        if not any(hmac.compare_digest(_digest(given), self._token) for given in _tokens(scope, headers)):
+        if not has_token:
+            if given:
+                self._note_wrong_token(_address(scope))
             return Refusal(401, "a token is needed: Authorization: Bearer TOKEN", ((b"www-authenticate", b"Bearer"),))
+        if scope["type"] == "http" and scope["method"] in _CHANGING:
+            log.info("%s asks for %s %s", _address(scope), scope["method"], path)
         return None
 
-    def _may_ask_now(self, scope: Scope) -> bool:
-        address = (scope.get("client") or ("", 0))[0]
-        now_s = asyncio.get_running_loop().time()
-        allowance = self._allowances.pop(address, None) or Allowance(2 * self._per_s, self._per_s, now_s)
-        self._allowances[address] = allowance
+    def _may_ask_now(self, scope: Scope, *, has_token: bool) -> bool:
+        """Whether the budget allows it. Behind a proxy all have one address: who has the token has another budget, and
+        so have probes."""
+        path, now_s = scope["path"], asyncio.get_running_loop().time()
+        purse = _OF_TOKEN if has_token else _address(scope) + (_OF_PROBES if path in _PROBES else "")
+        allowance = self._allowances.pop(purse, None) or Allowance(2 * self._per_s, self._per_s, now_s)
+        self._allowances[purse] = allowance
         if len(self._allowances) > _MOST_ADDRESSES:
             self._allowances.popitem(last=False)
-        return allowance.take(_FILE_COST if scope["path"].startswith(_OPEN_FOLDER) else 1, now_s)
+        return allowance.take(_FILE_COST if path.startswith(_OPEN_FOLDER) else 1, now_s)
+
+    def _note_wrong_token(self, address: str) -> None:
+        """Say who shows wrong tokens, now and then."""
+        now_s = asyncio.get_running_loop().time()
+        said_s, count = self._wrong.pop(address, (now_s - _SAID_EVERY_S, 0))
+        count += 1
+        if now_s - said_s >= _SAID_EVERY_S:
+            log.warning("%d wrong tokens from %s", count, address)
+            said_s, count = now_s, 0
+        self._wrong[address] = (said_s, count)
+        if len(self._wrong) > _MOST_ADDRESSES:
+            self._wrong.popitem(last=False)
 
     def _is_ours(self, host: str, scope: Scope) -> bool:
         """Return whether a Host header names us. An address can be trusted: only names can be bent to us by DNS."""
@@ -128,6 +169,10 @@ def names_of(host: str, further: Iterable[str]) -> list[str]:
         own = socket.gethostname()
         names += [own, f"{own}.local"]
     return names
+
+
+def _address(scope: Scope) -> str:
+    return str((scope.get("client") or ("", 0))[0])
 
 
 def _digest(token: str) -> bytes:

@@ -71,7 +71,7 @@ def raw_client(sink: WebsocketSink, *, receive_buffer: int | None = None) -> soc
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     raw.connect(("127.0.0.1", sink.port))
     raw.sendall(
-        b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
     answer = b""
@@ -263,7 +263,7 @@ def test_a_huge_message_ends_its_connection_only(serve: Serve, join: Connect, ma
     [
         b"\x00" * 10_000,
         b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 20_000 + b"\r\n",
-        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 10_000,
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 10_000,
         b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
         os.urandom(5000),
     ],
@@ -462,3 +462,48 @@ def test_wrong_options_are_refused(options: dict[str, object]) -> None:
     """Numbers out of range and unknown names are errors."""
     with pytest.raises(ValidationError):
         WebsocketOptions.model_validate(options)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (b"Host: localhost\r\nOrigin: http://evil.example\r\n", b"403"),
+        (b"Host: evil.example\r\n", b"403"),
+        (b"Host: localhost\r\nOrigin: http://localhost:3000\r\n", b"101"),
+        (b"Host: localhost\r\n", b"101"),
+    ],
+    ids=["foreign page", "foreign name", "allowed page", "program"],
+)
+def test_pages_of_other_sites_are_kept_out(serve: Serve, headers: bytes, status: bytes) -> None:
+    """A browser says whose page asks; a program says nothing."""
+    sink = serve(allowed_origins=["http://localhost:3000"])
+    assert upgraded(sink, b"/", headers).split(b" ")[1] == status
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        (b"/" + b"x" * 9000, b"Host: localhost\r\n"),
+        (b"/", b"Host: localhost\r\n" + b"".join(b"X-%d: y\r\n" % number for number in range(200))),
+        (b"/", b"Host: localhost\r\nContent-Length: 3\r\n"),
+        (b"/", b"Host: localhost\r\nSec-WebSocket-Protocol: a b c\r\n"),
+    ],
+    ids=["long line", "many headers", "a body", "bad subprotocol"],
+)
+def test_an_upgrade_that_is_not_understood_is_answered_and_closed(serve: Serve, path: bytes, headers: bytes) -> None:
+    """It must not hold a place for ever."""
+    answer = upgraded(serve(), path, headers)
+    assert not answer or answer.startswith(b"HTTP/1.1 ")
+
+
+def upgraded(sink: WebsocketSink, path: bytes, headers: bytes) -> bytes:
+    """Ask for an upgrade; return the head of the answer, or nothing where the server closes without one."""
+    with socket.create_connection(("127.0.0.1", sink.port), timeout=_BOUND_S) as raw:
+        raw.sendall(
+            b"GET " + path + b" HTTP/1.1\r\n" + headers + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        answer = b""
+        while b"\r\n\r\n" not in answer and (more := raw.recv(4096)):
+            answer += more
+        return answer

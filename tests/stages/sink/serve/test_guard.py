@@ -229,3 +229,25 @@ def test_the_names_of_a_server() -> None:
     """Where it listens on, and what was allowed; on every address, the machine's own name too."""
     assert names_of("127.0.0.1", ["cam.example.org"]) == ["127.0.0.1", "cam.example.org"]
     assert len(names_of("0.0.0.0", [])) == 3
+
+
+def test_who_has_the_token_and_probes_have_budgets_of_their_own(serve: Serve, ask: Ask) -> None:
+    """Behind a proxy everybody has one address: others who ask too much keep neither out."""
+    sink = serve(token=TOKEN, requests_per_s=2)
+    statuses = [ask(sink, "/report").status_code for _ in range(12)]
+    assert statuses[-1] == 429
+    assert ask(sink, "/report", headers=BEARER).status_code == 200
+    assert ask(sink, "/healthz").status_code == 200
+
+
+def test_wrong_tokens_and_changes_are_said(serve: Serve, ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    """Who, and what; wrong tokens now and then only."""
+    sink = serve(token=TOKEN)
+    with caplog.at_level("INFO", logger="framepace.serve"):
+        for _ in range(5):
+            ask(sink, "/report?token=wrong-horse")
+        ask(sink, "/control/pause", "POST", headers=BEARER)
+    said = [record.getMessage() for record in caplog.records if record.name == "framepace.serve"]
+    assert said.count("1 wrong tokens from 127.0.0.1") == 1
+    assert "127.0.0.1 asks for POST /control/pause" in said
+    assert not any("wrong-horse" in line for line in said)
