@@ -42,10 +42,11 @@ class Picture:
         video: the decoder's picture; its transfer and primaries tags are taken off.
         array: a picture made in memory (synthetic source).
         rotation_deg: clockwise turn that makes it upright.
+        mirrored: whether left and right are exchanged before that turn.
         truth: for synthetic pictures, the boxes that were drawn.
     """
 
-    __slots__ = ("array", "rotation_deg", "truth", "video")
+    __slots__ = ("array", "mirrored", "rotation_deg", "truth", "video")
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Picture:
         video: av.VideoFrame | None = None,
         array: ByteArray | None = None,
         rotation_deg: int = 0,
+        mirrored: bool = False,
         truth: Detections | None = None,
     ) -> None:
         if (video is None) == (array is None):
@@ -65,6 +67,7 @@ class Picture:
         self.video = video
         self.array = array
         self.rotation_deg = rotation_deg
+        self.mirrored = mirrored
         self.truth = truth
 
     @property
@@ -84,9 +87,13 @@ class Picture:
     def bgr(self) -> ByteArray:
         """Return the upright picture, uint8 (H, W, 3) BGR, contiguous; a fresh conversion each time."""
         pixels = self.array if self.array is not None else self._converted()
-        if self.rotation_deg:
-            pixels = np.rot90(pixels, k=-self.rotation_deg // 90)
-        return np.ascontiguousarray(pixels)
+        return np.ascontiguousarray(self.upright(pixels))
+
+    def upright(self, pixels: ByteArray) -> ByteArray:
+        """Return stored pixels, (H, W) or (H, W, channels), as a viewer sees them; a view where it can be."""
+        if self.mirrored:
+            pixels = pixels[:, ::-1]
+        return np.rot90(pixels, k=-self.rotation_deg // 90) if self.rotation_deg else pixels
 
     def bgr_at_most(self, width: int) -> ByteArray:
         """Return the upright picture and at most so wide, uint8 (H, W, 3) BGR, contiguous; made anew each time."""
@@ -102,7 +109,7 @@ class Picture:
                 self.video, stored_width, stored_height, "bgr24", interpolation=Interpolation.BILINEAR, threads=1
             )
             small = frame.to_ndarray()
-        return np.ascontiguousarray(np.rot90(small, k=-self.rotation_deg // 90), dtype=np.uint8)
+        return np.ascontiguousarray(self.upright(np.asarray(small, np.uint8)))
 
     def grey(self, width: int, height: int) -> ByteArray:
         """Return the upright picture in grey and in another size, uint8 (height, width); made anew each time."""
@@ -118,7 +125,7 @@ class Picture:
                 self.video, width, height, "gray", interpolation=Interpolation.AREA, threads=1
             )
             small = frame.to_ndarray()
-        return np.ascontiguousarray(np.rot90(small, k=-self.rotation_deg // 90), dtype=np.uint8)
+        return np.ascontiguousarray(self.upright(np.asarray(small, np.uint8)))
 
     def _converted(self) -> ByteArray:
         assert self.video is not None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
+import struct
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import av
 from av.codec.context import Flags
@@ -16,10 +18,16 @@ from pydantic import Field
 from pipeline.errors import Undecodable
 from pipeline.frame import Mode
 from pipeline.stage import Decoded, Decoder, OpenContext, Options
+from stages.decode.exif import MIRRORED, TURN_DEG, orientation_in
 from stages.payloads import Packet, Picture
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 log = logging.getLogger("framepace.decode")
 
+_EXIF_WITHIN = 1 << 16
+"""An Exif block lies at the beginning, and is no longer than this."""
 _MAX_REORDER = 16
 """H.264 and H.265 hold back at most 16 pictures (ITU-T H.264 A.3.1)."""
 _JUMP_S = 1
@@ -37,6 +45,8 @@ class _Tag:
     ticket: int
     is_timed: bool
     """Whether the time stamps tell where its picture is presented; else it takes the first ticket that waits."""
+    exif: int | None
+    """The orientation that the packet states, if it is a JPEG."""
 
 
 class DecodeOptions(Options):
@@ -101,7 +111,8 @@ class VideoDecoder(Decoder):
                 log.debug("a packet that does not count is broken: %s", error.strerror)
         packet = payload.data
         timed = self._order.is_told_by(packet, codec)
-        packet.opaque = _Tag(ticket, timed)
+        exif = orientation_in(bytes(memoryview(packet)[:_EXIF_WITHIN])) if codec.name == "mjpeg" else None
+        packet.opaque = _Tag(ticket, timed, exif)
         if not timed:
             self._untimed.append(ticket)
         try:
@@ -148,7 +159,8 @@ class VideoDecoder(Decoder):
             ticket = tag.ticket if tag.is_timed else self._next_untimed(tag.ticket)
             if ticket is None:
                 continue  # a second picture from one packet
-            picture = Picture(video=frame, rotation_deg=_clockwise_deg(frame))
+            rotation_deg, mirrored = _orientation(frame, tag.exif)
+            picture = Picture(video=frame, rotation_deg=rotation_deg, mirrored=mirrored)
             decoded.append(Decoded(ticket, picture, picture.size))
         return decoded
 
@@ -188,6 +200,26 @@ class _StampOrder:
         return self._goes_back or not codec.has_b_frames
 
 
-def _clockwise_deg(frame: av.VideoFrame) -> int:
-    """Return the clockwise turn that makes a picture upright; the display matrix counts counter-clockwise."""
-    return -round(frame.rotation / 90) * 90 % 360
+def _orientation(frame: av.VideoFrame, exif: int | None) -> tuple[int, bool]:
+    """Return the clockwise turn that makes a picture upright, and whether left and right are exchanged before it.
+
+    Of the display matrix, the upper left four numbers say where the axes of the stored picture go: (a, b) the one to
+    the right, (c, d) the one downwards. Where they change sides, the picture is mirrored.
+
+    Args:
+        frame: the decoder's picture.
+        exif: what its packet says of its orientation; None: nothing.
+    """
+    if exif is not None:
+        return TURN_DEG[exif], exif in MIRRORED
+    try:
+        matrix = cast("Buffer | None", frame.side_data.get("DISPLAYMATRIX"))
+    except ValueError:  # PyAV does not know all that FFmpeg puts beside a picture; the angle it finds all the same
+        return -round(frame.rotation / 90) * 90 % 360, False
+    if matrix is None:
+        return 0, False
+    a, b, _, c, d = struct.unpack_from("=5i", matrix)
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    return round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360, mirrored

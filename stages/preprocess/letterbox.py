@@ -102,7 +102,7 @@ def scaled_pixels(picture: Picture, width: int, height: int, colour: str) -> Byt
         pixels = rows.reshape(small.height, small.width, 3)
     if colour == "rgb":
         pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-    return _upright(pixels, picture.rotation_deg)
+    return picture.upright(pixels)
 
 
 def scaled_planes(picture: Picture, width: int, height: int, colour: str) -> list[ByteArray]:
@@ -112,7 +112,7 @@ def scaled_planes(picture: Picture, width: int, height: int, colour: str) -> lis
     else:
         small = _converted(picture, width, height, "gbrp")
         green, blue, red = (_rows(plane)[:, : small.width] for plane in small.planes)
-    blue, green, red = (_upright(np.asarray(plane, np.uint8), picture.rotation_deg) for plane in (blue, green, red))
+    blue, green, red = (picture.upright(np.asarray(plane, np.uint8)) for plane in (blue, green, red))
     return [red, green, blue] if colour == "rgb" else [blue, green, red]
 
 
@@ -142,10 +142,6 @@ def _resized(array: ByteArray, rotation_deg: int, width: int, height: int) -> By
     # Bilinear reads four pixels: enough down to half the size.
     interpolation = cv2.INTER_AREA if 2 * width < array.shape[1] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(array, (width, height), interpolation=interpolation), dtype=np.uint8)
-
-
-def _upright(pixels: ByteArray, rotation_deg: int) -> ByteArray:
-    return np.rot90(pixels, k=-rotation_deg // 90) if rotation_deg else pixels
 
 
 _of_this_thread = threading.local()

@@ -8,8 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.clock import RealClock
 from pipeline.errors import Undecodable
@@ -18,6 +21,7 @@ from pipeline.intake import Intake, Registered
 from pipeline.stage import Decoded, OpenContext
 from stages.capture.synthetic import read_frame_number
 from stages.capture.video import VideoOptions, VideoSource
+from stages.decode.exif import orientation_in
 from stages.decode.video import DecodeOptions, VideoDecoder
 from stages.payloads import Packet, Picture
 
@@ -316,3 +320,42 @@ def test_a_flushed_decoder_takes_another_generation(make_clip) -> None:  # type:
         assert not decoder.flush()
     decoder.close()
     decoder.close()
+
+
+UPRIGHT = {
+    1: lambda stored: stored,
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: lambda stored: stored.transpose(1, 0, 2),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).transpose(1, 0, 2),
+    8: np.rot90,
+}
+"""What a viewer does with the stored pixels, by Exif's number (Exif 2.32, tag Orientation)."""
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_all_eight_orientations(tmp_path: Path, orientation: int) -> None:
+    """Turned or mirrored or both, a picture comes out as its viewers see it."""
+    stored = np.zeros((64, 96, 3), np.uint8)
+    stored[:32, :48], stored[:32, 48:], stored[32:, :48] = (0, 0, 255), (0, 255, 0), (255, 0, 0)
+    jpeg = cv2.imencode(".jpg", stored)[1].tobytes()
+    tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01" + bytes([0, orientation]) + b"\0" * 6
+    exif = b"Exif\0\0" + tiff
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:])
+    [decoded_one] = decoded(packets_of(path))
+    picture = picture_of(decoded_one)
+    wanted = UPRIGHT[orientation](stored)
+    assert picture.size == (wanted.shape[1], wanted.shape[0])
+    assert np.abs(picture.bgr().astype(int) - wanted)[4:-4:8, 4:-4:8].max() < 40
+    small = picture.bgr_at_most(picture.size[0] // 2)
+    assert np.abs(small.astype(int) - wanted[::2, ::2])[2:-2:4, 2:-2:4].max() < 60
+
+
+@given(data=st.binary(max_size=400))
+def test_any_bytes_have_an_orientation_or_none(data: bytes) -> None:
+    """Exif blocks come from anywhere."""
+    assert orientation_in(b"\xff\xd8\xff\xe1\x01\x00Exif\0\0" + data) in (None, *range(1, 9))
+    assert orientation_in(data) in (None, *range(1, 9))
