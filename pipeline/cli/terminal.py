@@ -31,6 +31,7 @@ class AsideStream(io.TextIOBase):
         self._size = 0
         self._writing = False
         self._gone = descriptor is None
+        self._is_over = False
         if descriptor is not None:
             threading.Thread(target=self._write_all, args=(descriptor,), name="framepace terminal", daemon=True).start()
 
@@ -55,7 +56,7 @@ class AsideStream(io.TextIOBase):
         """Take text; what a terminal that stands still has no room for is left out."""
         content = text.encode(self._encoding, "backslashreplace")
         with self._condition:
-            if not self._gone and self._size + len(content) <= _WAITING_MOST_BYTES:
+            if not (self._gone or self._is_over) and self._size + len(content) <= _WAITING_MOST_BYTES:
                 self._waiting.append(content)
                 self._size += len(content)
                 self._condition.notify_all()
@@ -69,10 +70,19 @@ class AsideStream(io.TextIOBase):
         with self._condition:
             self._condition.wait_for(lambda: self._gone or not (self._waiting or self._writing), timeout_s)
 
+    def end(self) -> None:
+        """Wait a moment for what is not written yet; take nothing more."""
+        self.drain()
+        with self._condition:
+            self._is_over = True
+            self._condition.notify_all()
+
     def _write_all(self, descriptor: int) -> None:
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: bool(self._waiting))
+                self._condition.wait_for(lambda: bool(self._waiting) or self._is_over)
+                if self._is_over:
+                    return
                 content = b"".join(self._waiting)
                 self._waiting.clear()
                 self._size = 0
@@ -111,5 +121,5 @@ def guarded_streams() -> Iterator[AsideStream]:
     try:
         yield aside
     finally:
-        aside.drain()
+        aside.end()
         sys.stderr = given

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import re
+import ssl
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -16,6 +19,7 @@ from pipeline.clock import NS_PER_S
 from pipeline.errors import Outage, SourceOpenError
 from pipeline.masking import scrub
 from pipeline.units import format_duration
+from stages.capture import http_probe
 from stages.capture.targets import Target, TargetKind
 
 VideoPacket: TypeAlias = "av.Packet[av.VideoStream]"
@@ -27,6 +31,9 @@ Without `fflags=nobuffer`, which throws away what was looked at: the key frame w
 """
 _MAX_BROKEN_READS = 100
 """So many demuxer errors in a row, without one packet between them, are the end."""
+_PLAYLIST = "hls"
+_STANDARD_INPUT = "-"
+_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _NOT_VIDEO_FORMATS = frozenset({"tty"})
 """Formats that the library draws as pictures although they are text."""
 
@@ -45,15 +52,19 @@ def open_input(
     Raises:
         SourceOpenError: in one line, without credentials.
     """
+    address, formats = target.address, {TargetKind.WEBCAM: "v4l2", TargetKind.LAVFI: "lavfi"}
     if target.kind is TargetKind.FILE:
-        _check_file(target)
+        address, sequence = _file_address(target)
+        if sequence:
+            formats[TargetKind.FILE] = "image2"
+            options = options | sequence
     live = target.live
     # The library gives connecting and probing the first bound each.
     bounds = (open_timeout_ns / 2 / NS_PER_S, read_timeout_ns / NS_PER_S) if _waits(target) else None
     try:
         container = av.open(
-            target.address,
-            format={TargetKind.WEBCAM: "v4l2", TargetKind.LAVFI: "lavfi"}.get(target.kind),
+            address,
+            format=formats.get(target.kind),
             options=(_LIVE_PROBE if live else {}) | options,
             timeout=bounds,
         )
@@ -66,25 +77,73 @@ def open_input(
         raise
 
 
+def tls_options(*, verify: bool) -> dict[str, str]:
+    """Return what makes FFmpeg look at a server's certificate, or not; it does not by itself."""
+    if not verify:
+        return {"tls_verify": "0"}
+    trusted = ssl.get_default_verify_paths().cafile
+    return {"tls_verify": "1", **({} if trusted is None else {"ca_file": trusted})}
+
+
+def is_finite(container: InputContainer, target: Target) -> bool:
+    """Whether it has an end that is known: a recording. FFmpeg guesses durations of what is endless."""
+    if target.kind is not TargetKind.HTTP or _PLAYLIST in container.format.name.split(","):
+        return container.duration is not None
+    return container.size > 0
+
+
 def _waits(target: Target) -> bool:
     """Whether reading may block; elsewhere the timeout's callback would only cost time."""
     return target.kind in (TargetKind.RTSP, TargetKind.HTTP, TargetKind.WEBCAM)
 
 
-def _check_file(target: Target) -> None:
+def _file_address(target: Target) -> tuple[str, dict[str, str]]:
+    """Return a file's address, in which no colon means anything; for pictures by number or pattern, also options.
+
+    Raises:
+        SourceOpenError: there is no such file.
+    """
+    if target.address == _STANDARD_INPUT:
+        return "pipe:0", {}
     path = Path(target.address)
     try:
         status = path.stat()
     except FileNotFoundError:
-        raise SourceOpenError(target.shown, "no such file") from None
-    except OSError as error:
-        raise SourceOpenError(target.shown, (error.strerror or "cannot be read").lower()) from None
+        return _sequence(target, path)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "its name cannot be one"
+        raise SourceOpenError(target.shown, why.lower()) from None
     if stat.S_ISDIR(status.st_mode):
-        raise SourceOpenError(target.shown, "is a directory; give one video file")
+        return _folder(target, path)
     if not stat.S_ISREG(status.st_mode):
         raise SourceOpenError(target.shown, "is not a regular file")
     if status.st_size == 0:
         raise SourceOpenError(target.shown, "the file is empty")
+    return f"file:{path}", {}
+
+
+def _sequence(target: Target, path: Path) -> tuple[str, dict[str, str]]:
+    if re.search(r"%0?\d*d", path.name) and path.parent.is_dir():
+        number = re.compile(re.sub(r"%0?\d*d", r"(\\d+)", re.escape(path.name).replace("\\%", "%")))
+        numbers = [int(found[1]) for each in path.parent.iterdir() if (found := number.fullmatch(each.name))]
+        if numbers:
+            return f"file:{path}", {"pattern_type": "sequence", "start_number": str(min(numbers))}
+    if any(letter in path.name for letter in "*?[") and any(path.parent.glob(path.name)):
+        return f"file:{path}", {"pattern_type": "glob"}
+    raise SourceOpenError(target.shown, "no such file")
+
+
+def _folder(target: Target, path: Path) -> tuple[str, dict[str, str]]:
+    """Return the pictures of a folder, of the kind that it has most of."""
+    try:
+        endings = Counter(each.suffix for each in path.iterdir() if each.suffix.lower() in _PICTURES)
+    except OSError as error:
+        raise SourceOpenError(target.shown, (error.strerror or "cannot be read").lower()) from None
+    if not endings:
+        raise SourceOpenError(target.shown, "is a directory without pictures; give one video file")
+    ending = endings.most_common(1)[0][0]
+    folder = re.sub(r"([*?\[\]\\])", r"\\\1", str(path))
+    return f"file:{folder}/*{ending}", {"pattern_type": "glob"}
 
 
 def _video_stream(container: InputContainer, target: Target) -> av.VideoStream:
@@ -103,8 +162,16 @@ def _video_stream(container: InputContainer, target: Target) -> av.VideoStream:
 def why_not_opened(error: BaseException, target: Target, open_timeout_ns: int) -> str:
     """Return one line without credentials that says why opening failed."""
     patience = format_duration(open_timeout_ns // 2)
+    if target.kind is TargetKind.HTTP and _is_unclear(error):
+        shown = http_probe.ask(target.address, verify=False) if "@" not in target.address else None
+        if shown is not None:
+            return shown.words
     remote = target.kind in (TargetKind.RTSP, TargetKind.HTTP)
     if isinstance(error, av.error.InvalidDataError) and target.kind is TargetKind.FILE:
+        if target.address.lower().endswith(".sdp"):
+            return "describes a stream that is elsewhere; give the rtsp:// address of the camera"
+        if target.address == _STANDARD_INPUT:
+            return "what came in is no video"
         with Path(target.address).open("rb") as file:
             is_mp4 = file.read(8)[4:] == b"ftyp"
         if is_mp4:
@@ -121,6 +188,11 @@ def why_not_opened(error: BaseException, target: Target, open_timeout_ns: int) -
     if isinstance(error, FileNotFoundError) and target.kind is TargetKind.WEBCAM:
         return "no such camera"
     return plain(error, target)
+
+
+def _is_unclear(error: BaseException) -> bool:
+    """Whether FFmpeg's error may be about anything that a web server sent."""
+    return isinstance(error, av.error.InvalidDataError) or getattr(error, "errno", None) == errno.EIO
 
 
 def plain(error: BaseException, target: Target) -> str:

@@ -12,7 +12,7 @@ from av.container import InputContainer
 
 from pipeline.clock import NS_PER_S, Clock
 from pipeline.errors import Outage, StreamLost
-from stages.capture.demux import DemuxFailed, VideoPacket, open_input, packets
+from stages.capture.demux import DemuxFailed, VideoPacket, is_finite, open_input, packets
 from stages.capture.targets import Target
 from stages.capture.timeline import Stamps
 
@@ -101,7 +101,7 @@ class FFmpegInput(LiveInput):
         self.facts = StreamFacts(
             format_name=name,
             rate=self._stream.average_rate or self._stream.guessed_rate,
-            is_finite=self._container.duration is not None,
+            is_finite=is_finite(self._container, target),
         )
         self._has_stamps = has_stamps(name)
         self._packets: Iterator[VideoPacket] = packets(self._container, self._stream, target)

@@ -14,7 +14,8 @@ from pipeline.errors import Outage, SourceOpenError, StreamLost
 from pipeline.frame import Mode
 from pipeline.stage import OpenContext, Options, Sample, Source
 from pipeline.units import Duration
-from stages.capture.demux import DemuxFailed, open_input
+from stages.capture import http_probe
+from stages.capture.demux import DemuxFailed, open_input, tls_options
 from stages.capture.freeze import FreezeWatch
 from stages.capture.live_input import FFmpegInput, LiveInput
 from stages.capture.reading import LiveReading, Part, Reading, RecordedReading
@@ -54,7 +55,9 @@ class VideoOptions(Options):
     reorder: Duration = Field(
         default=30 * NS_PER_MS, description="RTSP over UDP: how long to wait for a packet that others overtook."
     )
-    verify_tls: bool = Field(default=True, description="rtsps: whether the certificate must be one that is trusted.")
+    verify_tls: bool = Field(
+        default=True, description="rtsps, https: whether the certificate must be one that is trusted."
+    )
     synchronised_clocks: bool = Field(
         default=False, description="RTSP: the camera's clock is ours (NTP, PTP), so believe when it says it captured."
     )
@@ -104,6 +107,7 @@ class VideoSource(Source):
         self._options = options
         self._target: Target = parse_target(options.url)
         self._endless = self._target.live
+        self._has_asked = False
         self._reading: Reading | None = None
         self._clock: Clock | None = None
         self._generation = 0
@@ -126,6 +130,11 @@ class VideoSource(Source):
 
     @property
     def live(self) -> bool:
+        if not self._has_asked and self._target.kind is TargetKind.HTTP and not self._target.live:
+            # Its name promises a recording; only the server knows.
+            self._has_asked = True
+            shown = http_probe.ask(self._target.address, verify=self._options.verify_tls)
+            self._endless = shown is not None and shown.is_endless
         paced = self._reading is not None and self._reading.is_paced
         return self._endless or self._options.pace != "none" or paced
 
@@ -135,7 +144,7 @@ class VideoSource(Source):
 
     def open(self, context: OpenContext) -> None:
         self._clock = context.clock
-        reading = self._open_live(context.clock) if self._target.live else None
+        reading = self._open_live(context.clock) if self._endless else None
         # The address of an HTTP recording may not show that it is one; its length does.
         self._endless = reading is not None
         self._reading = reading or self._open_recording(context)
@@ -192,6 +201,7 @@ class VideoSource(Source):
         if self._target.kind is TargetKind.HTTP and facts.is_finite:
             live_input.close()
             return None
+        self._check_playlist(facts.format_name, live_input)
         timeline: LiveTimeline | PacedTimeline = LiveTimeline(
             self._target.shown, driver_clock=self._target.kind is TargetKind.WEBCAM
         )
@@ -201,6 +211,19 @@ class VideoSource(Source):
             )
         watched = self._options.detect_frozen and self._target.kind is not TargetKind.LAVFI
         return LiveReading(live_input, timeline, FreezeWatch(self._options.stall_timeout) if watched else None)
+
+    def _check_playlist(self, format_name: str, live_input: LiveInput | None) -> None:
+        """Refuse a playlist over https whose segments would be read without a look at certificates.
+
+        Raises:
+            SourceOpenError: it is one, and certificates are to be looked at.
+        """
+        over_tls = self._target.address.lower().startswith("https:")
+        if over_tls and self._options.verify_tls and _PLAYLIST in format_name.split(","):
+            if live_input is not None:
+                live_input.close()
+            why = "is a playlist: FFmpeg would read its segments without looking at certificates"
+            raise SourceOpenError(self._target.shown, f"{why}; verify_tls: false accepts that")
 
     def _present_counts(self) -> Counter[str]:
         reading = self._reading
@@ -260,7 +283,9 @@ class VideoSource(Source):
         options = self._options
         match self._target.kind:
             case TargetKind.RTSP:
-                return {"rtsp_transport": options.transport}
+                return {"rtsp_transport": options.transport, **tls_options(verify=options.verify_tls)}
+            case TargetKind.HTTP:
+                return tls_options(verify=options.verify_tls)
             case TargetKind.WEBCAM:
                 wanted = {"video_size": options.size, "framerate": options.rate, "input_format": options.input_format}
                 return {key: str(value) for key, value in wanted.items() if value is not None}
@@ -268,8 +293,9 @@ class VideoSource(Source):
 
     def _open_recording(self, context: OpenContext) -> Reading:
         options = self._options
+        tls = tls_options(verify=options.verify_tls) if self._target.kind is TargetKind.HTTP else {}
         container, stream = open_input(
-            self._target, options={}, open_timeout_ns=options.open_timeout, read_timeout_ns=options.stall_timeout
+            self._target, options=tls, open_timeout_ns=options.open_timeout, read_timeout_ns=options.stall_timeout
         )
         pace = None if options.pace == "none" and context.mode is Mode.LOSSLESS else options.pace
         part = Part(options.start, options.duration, options.max_frames)

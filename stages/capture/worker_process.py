@@ -18,7 +18,7 @@ from av.container import InputContainer
 from pipeline.clock import NS_PER_S, Clock, RealClock
 from pipeline.errors import Outage, SourceOpenError
 from stages.capture import wire
-from stages.capture.demux import DemuxFailed, VideoPacket, open_input, packets, plain
+from stages.capture.demux import DemuxFailed, VideoPacket, is_finite, open_input, packets, plain
 from stages.capture.targets import Target, TargetKind
 from stages.capture.wire import Flag, Header, Json, Kind
 
@@ -98,7 +98,7 @@ def _serve(request: Json, target: Target, output: int, clock: Clock) -> None:
     except SourceOpenError as error:
         _say_lost(output, error.why, Outage.ERROR)
         return
-    wire.write_json(output, Kind.OPENED, _facts(container, stream))
+    wire.write_json(output, Kind.OPENED, _facts(container, stream, target))
     parameters = stream.codec_context.extradata or b""
     try:
         for packet in packets(container, stream, target):
@@ -111,12 +111,12 @@ def _serve(request: Json, target: Target, output: int, clock: Clock) -> None:
         _say_lost(output, str(error), error.outage)
 
 
-def _facts(container: InputContainer, stream: av.VideoStream) -> Json:
+def _facts(container: InputContainer, stream: av.VideoStream, target: Target) -> Json:
     rate = stream.average_rate or stream.guessed_rate
     return {
         "format_name": container.format.name,
         "rate": None if rate is None else [rate.numerator, rate.denominator],
-        "is_finite": container.duration is not None,
+        "is_finite": is_finite(container, target),
         "codec": wire.describe_codec(stream.codec_context),
     }
 

@@ -6,6 +6,7 @@ import fcntl
 import io
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -32,6 +33,7 @@ def test_what_is_written_arrives_in_order(pipe: tuple[int, int]) -> None:
         stream.write(f"{number}\n")
     stream.drain(10)
     assert os.read(pipe[0], 10_000).decode().split() == [str(number) for number in range(100)]
+    stream.end()
 
 
 def test_a_reader_that_never_reads_holds_up_nobody(pipe: tuple[int, int]) -> None:
@@ -44,6 +46,7 @@ def test_a_reader_that_never_reads_holds_up_nobody(pipe: tuple[int, int]) -> Non
     stream.drain(0.05)
     assert time.monotonic() - before < 10  # it would be for ever
     os.close(pipe[0])
+    stream.end()
 
 
 @pytest.mark.parametrize("gone", ["reader", "descriptor", "nothing"])
@@ -58,6 +61,7 @@ def test_nobody_at_the_other_end_is_no_error(pipe: tuple[int, int], gone: str) -
         stream.write("words\n")
         stream.drain(10)
     assert not stream.isatty()
+    stream.end()
 
 
 def test_what_the_encoding_cannot_say_is_escaped(pipe: tuple[int, int]) -> None:
@@ -66,6 +70,20 @@ def test_what_the_encoding_cannot_say_is_escaped(pipe: tuple[int, int]) -> None:
     stream.write("hö\n")
     stream.drain(10)
     assert os.read(pipe[0], 100) == b"h\\xf6\n"
+    stream.end()
+
+
+def test_its_thread_ends_with_it(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that calls the command line again and again keeps nothing of it."""
+    with os.fdopen(os.dup(pipe[1]), "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with guarded_streams() as stream:
+            stream.write("words")
+        deadline = time.monotonic() + 10
+        while any(thread.name == "framepace terminal" for thread in threading.enumerate()):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    assert os.read(pipe[0], 100) == b"words"
 
 
 def test_missing_streams_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

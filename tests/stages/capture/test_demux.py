@@ -37,8 +37,8 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_a_directory(tmp_path: Path) -> None:
-    """A folder is not searched for videos."""
-    assert refused(str(tmp_path)).why == "is a directory; give one video file"
+    """A folder is searched for pictures, not for videos."""
+    assert refused(str(tmp_path)).why == "is a directory without pictures; give one video file"
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
