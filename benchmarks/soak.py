@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import tempfile
 import threading
@@ -77,9 +78,11 @@ def soak(seconds: float, reconnect_every: float | None, folder: Path) -> dict[st
     minutes = np.arange(len(warm)) * _SAMPLE_S / 60
     return {
         "seconds": seconds,
-        "age_ms_first": {"p50": np.percentile(first, 50), "p99": np.percentile(first, 99)},
-        "age_ms_last": {"p50": np.percentile(last, 50), "p99": np.percentile(last, 99)},
-        "age_p99_ratio": np.percentile(last, 99) / np.percentile(first, 99),
+        "fresh_first": len(first),
+        "fresh_last": len(last),
+        "age_ms_first": {"p50": _percentile(first, 50), "p99": _percentile(first, 99)},
+        "age_ms_last": {"p50": _percentile(last, 50), "p99": _percentile(last, 99)},
+        "age_p99_ratio": _percentile(last, 99) / _percentile(first, 99),
         "mib": {
             "warm": warm[0][0],
             "end": warm[-1][0],
@@ -96,6 +99,11 @@ def soak(seconds: float, reconnect_every: float | None, folder: Path) -> dict[st
         "heartbeats": report.source.heartbeats,
         "failure": report.failure,
     }
+
+
+def _percentile(values: list[float], percent: float) -> float:
+    """Return it; not a number where there are no values, on a machine too busy for one fresh answer."""
+    return float(np.percentile(values, percent)) if values else math.nan
 
 
 def main() -> None:

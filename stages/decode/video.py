@@ -85,6 +85,7 @@ class VideoDecoder(Decoder):
         self._untimed: deque[int] = deque()
         self._ahead = 0
         self._order = _StampOrder()
+        self._orientation = _Orientation()
 
     def open(self, context: OpenContext) -> None:
         self._mode = context.mode
@@ -148,6 +149,7 @@ class VideoDecoder(Decoder):
         self._codec = codec
         self._generation = packet.generation
         self._order = _StampOrder()
+        self._orientation = _Orientation()
 
     def _tagged(self, frames: Iterable[av.VideoFrame]) -> list[Decoded]:
         """Return the pictures that belong to a ticket; those of preroll packets carry none and are thrown away."""
@@ -159,7 +161,7 @@ class VideoDecoder(Decoder):
             ticket = tag.ticket if tag.is_timed else self._next_untimed(tag.ticket)
             if ticket is None:
                 continue  # a second picture from one packet
-            rotation_deg, mirrored = _orientation(frame, tag.exif)
+            rotation_deg, mirrored = self._orientation.of(frame, tag.exif)
             picture = Picture(video=frame, rotation_deg=rotation_deg, mirrored=mirrored)
             decoded.append(Decoded(ticket, picture, picture.size))
         return decoded
@@ -200,18 +202,38 @@ class _StampOrder:
         return self._goes_back or not codec.has_b_frames
 
 
-def _orientation(frame: av.VideoFrame, exif: int | None) -> tuple[int, bool]:
-    """Return the clockwise turn that makes a picture upright, and whether left and right are exchanged before it.
+class _Orientation:
+    """Which way up the pictures of one decoder are.
 
-    Of the display matrix, the upper left four numbers say where the axes of the stored picture go: (a, b) the one to
-    the right, (c, d) the one downwards. Where they change sides, the picture is mirrored.
-
-    Args:
-        frame: the decoder's picture.
-        exif: what its packet says of its orientation; None: nothing.
+    The display matrix is read from the first picture, and again when its angle changes: PyAV's view of what lies beside
+    a picture holds on to the picture in a circle, which only the garbage collector would undo.
     """
-    if exif is not None:
-        return TURN_DEG[exif], exif in MIRRORED
+
+    def __init__(self) -> None:
+        self._angle: float | None = None
+        self._read = (0, False)
+
+    def of(self, frame: av.VideoFrame, exif: int | None) -> tuple[int, bool]:
+        """Return the clockwise turn that makes it upright, and whether left and right are exchanged before it.
+
+        Args:
+            frame: the decoder's picture.
+            exif: what its packet says of its orientation; None: nothing.
+        """
+        if exif is not None:
+            return TURN_DEG[exif], exif in MIRRORED
+        if frame.rotation != self._angle:
+            self._angle = frame.rotation
+            self._read = _of_display_matrix(frame)
+        return self._read
+
+
+def _of_display_matrix(frame: av.VideoFrame) -> tuple[int, bool]:
+    """Return turn and mirroring as the display matrix tells them.
+
+    Its upper left four numbers say where the axes of the stored picture go: (a, b) the one to the right, (c, d) the one
+    downwards. Where they change sides, the picture is mirrored.
+    """
     try:
         matrix = cast("Buffer | None", frame.side_data.get("DISPLAYMATRIX"))
     except ValueError:  # PyAV does not know all that FFmpeg puts beside a picture; the angle it finds all the same

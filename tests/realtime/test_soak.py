@@ -23,7 +23,8 @@ def test_nothing_grows_under_twice_the_load() -> None:
     assert (found["late"], found["failure"]) == (0, None)
     assert found["frames"]["missed"] <= found["frames"]["captured"] // 100
     assert found["reconnects"] >= 4
-    assert found["age_ms_last"]["p50"] < 1.5 * found["age_ms_first"]["p50"]
-    assert found["mib"]["end"] - found["mib"]["warm"] < 6
+    if min(found["fresh_first"], found["fresh_last"]) >= 20:  # too few say nothing: the machine had no time for this
+        assert found["age_ms_last"]["p50"] < 1.5 * found["age_ms_first"]["p50"]
+    assert found["mib"]["end"] - found["mib"]["warm"] < 6, found["mib"]["each"]
     assert max(found["files"]) - min(found["files"]) <= 4
     assert max(found["threads"]) - min(found["threads"]) <= 2
