@@ -129,7 +129,7 @@ def _sequence(target: Target, path: Path) -> tuple[str, dict[str, str]]:
         if numbers:
             return f"file:{path}", {"pattern_type": "sequence", "start_number": str(min(numbers))}
     if any(letter in path.name for letter in "*?[") and any(path.parent.glob(path.name)):
-        return f"file:{path}", {"pattern_type": "glob"}
+        return str(path.absolute()), {"pattern_type": "glob"}  # which knows no protocols
     raise SourceOpenError(target.shown, "no such file")
 
 
@@ -142,8 +142,8 @@ def _folder(target: Target, path: Path) -> tuple[str, dict[str, str]]:
     if not endings:
         raise SourceOpenError(target.shown, "is a directory without pictures; give one video file")
     ending = endings.most_common(1)[0][0]
-    folder = re.sub(r"([*?\[\]\\])", r"\\\1", str(path))
-    return f"file:{folder}/*{ending}", {"pattern_type": "glob"}
+    folder = re.sub(r"([*?\[\]\\])", r"\\\1", str(path.absolute()))
+    return f"{folder}/*{ending}", {"pattern_type": "glob"}
 
 
 def _video_stream(container: InputContainer, target: Target) -> av.VideoStream:

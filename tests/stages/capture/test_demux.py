@@ -7,6 +7,8 @@ import wave
 from pathlib import Path
 
 import av
+import cv2
+import numpy as np
 import pytest
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
@@ -127,3 +129,68 @@ def test_matroska_gets_its_missing_decode_times(make_clip) -> None:  # type: ign
     for place, (_, dts) in enumerate(times):
         assert dts is not None
         assert all(pts >= dts for pts, _ in times[place:])
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder with three small pictures that are numbered from 7."""
+    folder = tmp_path / "12:30 pictures[1]"
+    folder.mkdir()
+    for number in range(7, 10):
+        cv2.imwrite(str(folder / f"img_{number:04d}.png"), np.full((32, 48, 3), 20 * number, np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize("pattern", ["img_%04d.png", ""])
+def test_pictures_in_the_order_of_their_names(pictures: Path, pattern: str) -> None:
+    """By number, wherever it begins, or all of a folder, whatever is in its name."""
+    address = str(pictures / pattern)
+    container, stream = opened(address)
+    with container:
+        grey = [frame.to_ndarray(format="gray")[0, 0] for frame in container.decode(stream)]
+    assert len(grey) == 3
+    assert grey == sorted(grey)
+
+
+def test_a_pattern(pictures: Path, tmp_path: Path) -> None:
+    """With a star, in a folder whose name has nothing special."""
+    plain = pictures.rename(tmp_path / "plain")
+    container, stream = opened(str(plain / "*.png"))
+    with container:
+        assert len(list(packets(container, stream, parse_target("x.mp4")))) == 3
+
+
+@pytest.mark.parametrize("name", ["img_%02d.jpg", "*.bmp"])
+def test_no_such_pictures(pictures: Path, name: str) -> None:
+    """A pattern that nothing fits is a file that is missing."""
+    assert refused(str(pictures / name)).why == "no such file"
+
+
+def test_a_name_with_colons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands before a colon is no protocol in the name of a file that is there."""
+    monkeypatch.chdir(tmp_path)
+    Path("2024-01-05T12:30:00Z.mp4").symlink_to(CLIP)
+    container, _ = opened("2024-01-05T12:30:00Z.mp4")
+    container.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("text/html", "the server sends text/html, not a video; is it a login page, or the address of another thing?"),
+        ("application/json", "the server sends application/json, not a video"),
+    ],
+)
+def test_a_server_that_sends_something_else(serve, kind: str, words: str) -> None:  # type: ignore[no-untyped-def]
+    """What it says of it is told."""
+    content = b"<html><body>Please log in</body></html>"
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+    port = serve(lambda connection: connection.recv(4096) and connection.sendall(head + content))
+    assert words in refused(f"http://127.0.0.1:{port}/x").why
+
+
+def test_a_server_that_redirects_to_itself(serve) -> None:  # type: ignore[no-untyped-def]
+    """The circle is named."""
+    head = b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    port = serve(lambda connection: connection.recv(4096) and connection.sendall(head))
+    assert refused(f"http://127.0.0.1:{port}/x").why == "the server redirects in a circle"
