@@ -201,7 +201,11 @@ class VideoSource(Source):
         if self._target.kind is TargetKind.HTTP and facts.is_finite:
             live_input.close()
             return None
-        self._check_playlist(facts.format_name, live_input)
+        try:
+            self._check_playlist(facts.format_name)
+        except SourceOpenError:
+            live_input.close()
+            raise
         timeline: LiveTimeline | PacedTimeline = LiveTimeline(
             self._target.shown, driver_clock=self._target.kind is TargetKind.WEBCAM
         )
@@ -212,7 +216,7 @@ class VideoSource(Source):
         watched = self._options.detect_frozen and self._target.kind is not TargetKind.LAVFI
         return LiveReading(live_input, timeline, FreezeWatch(self._options.stall_timeout) if watched else None)
 
-    def _check_playlist(self, format_name: str, live_input: LiveInput | None) -> None:
+    def _check_playlist(self, format_name: str) -> None:
         """Refuse a playlist over https whose segments would be read without a look at certificates.
 
         Raises:
@@ -220,8 +224,6 @@ class VideoSource(Source):
         """
         over_tls = self._target.address.lower().startswith("https:")
         if over_tls and self._options.verify_tls and _PLAYLIST in format_name.split(","):
-            if live_input is not None:
-                live_input.close()
             why = "is a playlist: FFmpeg would read its segments without looking at certificates"
             raise SourceOpenError(self._target.shown, f"{why}; verify_tls: false accepts that")
 
@@ -300,6 +302,7 @@ class VideoSource(Source):
         pace = None if options.pace == "none" and context.mode is Mode.LOSSLESS else options.pace
         part = Part(options.start, options.duration, options.max_frames)
         try:
+            self._check_playlist(container.format.name)
             return RecordedReading(container, stream, self._target, part, pace, context.clock)
         except (SourceOpenError, DemuxFailed) as error:
             container.close()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import http.server
 import io
 import itertools
 import logging
 import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import trustme
 from pydantic import ValidationError
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, RealClock
@@ -347,3 +353,51 @@ def test_a_live_playlist_is_played_at_its_own_pace(serve, tmp_path: Path, clock)
         assert clock.now - begin_ns == sample.pts_ns - first_ns
     reader.close()
     assert clock.now - begin_ns > 2 * NS_PER_S
+
+
+@pytest.fixture
+def https_server(tmp_path: Path) -> Iterator[Callable[[str, bytes], str]]:
+    """A function that serves content by HTTPS, with a certificate that this machine does not trust."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    files: dict[str, bytes] = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(files[self.path])))
+            self.end_headers()
+            with suppress(OSError):  # a reader that has seen enough
+                self.wfile.write(files[self.path])
+
+        def log_message(self, *_: object) -> None:
+            """Keep the terminal clean."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]  # refused handshakes
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+
+    def serve(path: str, content: bytes) -> str:
+        files[path] = content
+        return f"https://127.0.0.1:{server.server_address[1]}{path}"
+
+    yield serve
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("name", ["/clip.mp4", "/camera"])
+def test_a_certificate_that_is_not_trusted(https_server: Callable[[str, bytes], str], name: str) -> None:
+    """It is refused, whether the address looks like a recording or like a camera, unless it shall be accepted."""
+    url = https_server(name, CLIP.read_bytes())
+    with pytest.raises(SourceOpenError):
+        source(url).open(open_context(RealClock(), mode=Mode.LOSSLESS))
+    accepted = source(url, verify_tls=False, max_frames=3)
+    accepted.open(open_context(RealClock(), mode=Mode.LOSSLESS))
+    samples: list[Sample] = []
+    drain(accepted, samples)
+    accepted.close()
+    assert len(samples) == 3
