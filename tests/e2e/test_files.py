@@ -66,6 +66,8 @@ def test_report_and_records_fit_their_schemas(outputs: Path, framepace: Callable
     assert report["balanced"] is True
     assert report["detector"] == {
         "model": "yolov3-tiny",
+        "family": "yolov5",
+        "evidence": "said by its file, its metadata or the user",
         "provider": "cpu",
         "input": "416x416 uint8 NHWC",
         "runs": FRAMES,
