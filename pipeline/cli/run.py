@@ -72,19 +72,20 @@ def run_command(flags: Flags) -> int:
     as_json = config.log_format == "json"
     handler = JsonHandler(config.stream) if as_json else ConsoleHandler(console)
     set_up_logging(handler, level="error" if config.quiet else config.log_level)
-    executed = execute(built, console, quiet=config.quiet or as_json)
-    run, report = executed.run, executed.report
-    if not config.quiet:
-        (log_summary if as_json else functools.partial(print_summary, console=console))(report)
-    say = say_failure if as_json else functools.partial(_print_failure, console)
-    code = _judge(run, report, say)
-    if not code and not executed.interrupted:
-        code = _judge_source(report, say)
-    written = [
-        _write("report", files.get("--report"), report.model_dump_json(indent=2).encode() + b"\n", say),
-        _write("trace", files.get("--trace"), run.trace(), say),
-    ]
-    return code if all(written) else 1
+    with _stop_signals():  # one that comes when the run is over must not cost its report
+        executed = execute(built, console, quiet=config.quiet or as_json)
+        run, report = executed.run, executed.report
+        if not config.quiet:
+            (log_summary if as_json else functools.partial(print_summary, console=console))(report)
+        say = say_failure if as_json else functools.partial(_print_failure, console)
+        code = _judge(run, report, say)
+        if not code and not executed.interrupted:
+            code = _judge_source(report, say)
+        written = [
+            _write("report", files.get("--report"), report.model_dump_json(indent=2).encode() + b"\n", say),
+            _write("trace", files.get("--trace"), run.trace(), say),
+        ]
+        return code if all(written) else 1
 
 
 def show_configuration(flags: Flags) -> str:

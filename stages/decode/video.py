@@ -149,7 +149,6 @@ class VideoDecoder(Decoder):
         self._codec = codec
         self._generation = packet.generation
         self._order = _StampOrder()
-        self._orientation = _Orientation()
 
     def _tagged(self, frames: Iterable[av.VideoFrame]) -> list[Decoded]:
         """Return the pictures that belong to a ticket; those of preroll packets carry none and are thrown away."""
