@@ -163,7 +163,7 @@ def why_not_opened(error: BaseException, target: Target, open_timeout_ns: int) -
     """Return one line without credentials that says why opening failed."""
     patience = format_duration(open_timeout_ns // 2)
     if target.kind is TargetKind.HTTP and _is_unclear(error):
-        shown = http_probe.ask(target.address, verify=False) if "@" not in target.address else None
+        shown = http_probe.ask(target.address, verify=True) if "@" not in target.address else None
         if shown is not None:
             return shown.words
     remote = target.kind in (TargetKind.RTSP, TargetKind.HTTP)
