@@ -18,6 +18,9 @@ IntArray = NDArray[np.int32]
 LongArray = NDArray[np.int64]
 ByteArray = NDArray[np.uint8]
 
+MAX_PIXELS = "max_pixels"
+"""FFmpeg's name for the bound on the size of pictures: an option of its decoders."""
+
 
 @dataclass(frozen=True, slots=True)
 class Packet:

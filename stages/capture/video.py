@@ -25,13 +25,16 @@ from stages.capture.rtsp_input import NothingDecodable, RtspInput
 from stages.capture.targets import Target, TargetKind, parse_target
 from stages.capture.timeline import LiveTimeline, PacedTimeline
 from stages.capture.worker_input import WorkerInput
-from stages.payloads import Packet
+from stages.payloads import MAX_PIXELS, Packet
 
 log = logging.getLogger("framepace.source")
 
 _PLAYLIST = "hls"
 _PLAYLIST_LATE_NS = NS_PER_S
 """A live playlist that falls behind by more, because a segment came late, starts a new time line."""
+
+_MOST_PIXELS = 2**31 - 1
+"""FFmpeg's own bound."""
 
 Timeout = Annotated[Duration, Field(gt=0)]
 
@@ -65,6 +68,10 @@ class VideoOptions(Options):
     stall_timeout: Timeout = Field(default=2 * NS_PER_S, description="Silence after which a live source is lost.")
     detect_frozen: bool = Field(
         default=True, description="A camera that sends the same picture for stall_timeout is lost; off for screens."
+    )
+    max_pixels: Annotated[int, Field(ge=1, le=_MOST_PIXELS)] = Field(
+        default=8192 * 4352,
+        description="Larger pictures are refused before they take memory; the default lets 8K pass.",
     )
     size: Annotated[str, Field(pattern=r"^\d+x\d+$")] | None = Field(
         default=None, description="Webcam: picture size to ask for, such as 1280x720."
@@ -148,6 +155,8 @@ class VideoSource(Source):
         # The address of an HTTP recording may not show that it is one; its length does.
         self._endless = reading is not None
         self._reading = reading or self._open_recording(context)
+        # Before it is opened, which happens at its first packet.
+        self._reading.codec.options = {**self._reading.codec.options, **self._bound()}
         self._is_open = True
         self._generation += 1
 
@@ -251,14 +260,14 @@ class VideoSource(Source):
             return FFmpegInput(
                 self._target,
                 clock,
-                options={},
+                options=self._bound(),
                 open_timeout_ns=options.open_timeout,
                 stall_timeout_ns=options.stall_timeout,
             )
         return WorkerInput(
             self._target,
             clock,
-            options=self._demuxer_options(),
+            options=self._bound() | self._demuxer_options(),
             open_timeout_ns=options.open_timeout,
             stall_timeout_ns=options.stall_timeout,
             is_interrupted=lambda: self._is_interrupted,
@@ -281,6 +290,10 @@ class VideoSource(Source):
             is_interrupted=lambda: self._is_interrupted,
         )
 
+    def _bound(self) -> dict[str, str]:
+        """Return what makes FFmpeg's decoders refuse pictures that are too large, those of probing included."""
+        return {MAX_PIXELS: str(self._options.max_pixels)}
+
     def _demuxer_options(self) -> dict[str, str]:
         options = self._options
         match self._target.kind:
@@ -297,7 +310,10 @@ class VideoSource(Source):
         options = self._options
         tls = tls_options(verify=options.verify_tls) if self._target.kind is TargetKind.HTTP else {}
         container, stream = open_input(
-            self._target, options=tls, open_timeout_ns=options.open_timeout, read_timeout_ns=options.stall_timeout
+            self._target,
+            options=self._bound() | tls,
+            open_timeout_ns=options.open_timeout,
+            read_timeout_ns=options.stall_timeout,
         )
         pace = None if options.pace == "none" and context.mode is Mode.LOSSLESS else options.pace
         part = Part(options.start, options.duration, options.max_frames)

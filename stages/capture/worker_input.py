@@ -23,6 +23,7 @@ from stages.capture.live_input import LiveInput, StreamFacts, Unit, has_stamps, 
 from stages.capture.rtsp.sockets import Interrupted, Patience, TimedOut
 from stages.capture.targets import Target
 from stages.capture.wire import Flag, Garbled, Header, Json, Kind
+from stages.payloads import MAX_PIXELS
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from stages.capture.worker_process import main; main()"
 """Finds its modules where this process does, wherever the working directory is."""
@@ -157,6 +158,7 @@ class WorkerInput(LiveInput):
             "kind": self._target.kind.value,
             "address": self._target.address,
             "options": options,
+            "max_pixels": int(options.get(MAX_PIXELS, 0)),
             "open_timeout_ns": self._open_timeout_ns,
         }
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import select
 from contextlib import suppress
 
@@ -25,6 +26,10 @@ from stages.capture.wire import Flag, Header, Json, Kind
 _INPUT, _OUTPUT, _NOWHERE = 0, 1, 2
 _UNBOUNDED_NS = 10**9 * NS_PER_S
 """The program judges what is silence: a read here may be far ahead of it, and have all the time in the world."""
+_MEMORY = 256 << 20
+"""Bytes: the process by itself, a packet of the largest size that is passed on, and room to build it."""
+_BYTES_A_PIXEL = 8
+"""Room for two pictures of 10 bits and their references."""
 _PIPE_BYTES = 1 << 20
 """As much as a pipe may hold without privileges (pipe(7)): fewer turns for raw pictures."""
 
@@ -38,6 +43,7 @@ def main() -> None:
     with suppress(BrokenPipeError, EOFError):
         request = _request()
         _end_with_the_program()
+        _limit_memory(request["max_pixels"])
         target = Target(TargetKind(request["kind"]), request["address"])
         try:
             _serve(request, target, output, RealClock())
@@ -83,6 +89,16 @@ def _end_with_the_program() -> None:
     poller.register(_INPUT, 0)
     if poller.poll(0):
         raise BrokenPipeError
+
+
+def _limit_memory(max_pixels: int) -> None:
+    """Bound what a server can make this process claim, by parts without an end or lengths that are not true.
+
+    Some pictures are decoded here, while FFmpeg finds out what the stream is.
+    """
+    most = _MEMORY + max_pixels * _BYTES_A_PIXEL
+    with suppress(ValueError, OSError):  # a lower bound is in force already
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _serve(request: Json, target: Target, output: int, clock: Clock) -> None:

@@ -19,7 +19,7 @@ from pipeline.errors import Undecodable
 from pipeline.frame import Mode
 from pipeline.stage import Decoded, Decoder, OpenContext, Options
 from stages.decode.exif import MIRRORED, TURN_DEG, orientation_in
-from stages.payloads import Packet, Picture
+from stages.payloads import MAX_PIXELS, Packet, Picture
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -30,6 +30,7 @@ _EXIF_WITHIN = 1 << 16
 """An Exif block lies at the beginning, and is no longer than this."""
 _MAX_REORDER = 16
 """H.264 and H.265 hold back at most 16 pictures (ITU-T H.264 A.3.1)."""
+_REFUSED = "more than max_pixels of the source allows ({}), or none at all"
 _JUMP_S = 1
 """Stamps that go back by more are a new time line, not reordering."""
 
@@ -86,6 +87,9 @@ class VideoDecoder(Decoder):
         self._ahead = 0
         self._order = _StampOrder()
         self._orientation = _Orientation()
+        self._has_refused = False
+        self._max_pixels: str | None = None
+        self._is_refused = False
 
     def open(self, context: OpenContext) -> None:
         self._mode = context.mode
@@ -104,6 +108,8 @@ class VideoDecoder(Decoder):
             self._start(payload)
         codec = self._codec
         assert codec is not None
+        if self._is_refused:
+            raise Undecodable(_REFUSED.format(self._max_pixels))
         for needed in payload.preroll:
             needed.opaque = None
             try:
@@ -122,7 +128,7 @@ class VideoDecoder(Decoder):
             if not timed:
                 self._untimed.pop()
             if not pictures:
-                raise Undecodable(error.strerror or str(error)) from error
+                raise Undecodable(self._why(error, codec)) from error
             log.debug("packet without a picture: %s", error.strerror)
         return pictures
 
@@ -147,6 +153,8 @@ class VideoDecoder(Decoder):
         if live:
             codec.flags |= Flags.low_delay
         self._codec = codec
+        self._max_pixels = codec.options.get(MAX_PIXELS)
+        self._is_refused = False
         self._generation = packet.generation
         self._order = _StampOrder()
 
@@ -164,6 +172,20 @@ class VideoDecoder(Decoder):
             picture = Picture(video=frame, rotation_deg=rotation_deg, mirrored=mirrored)
             decoded.append(Decoded(ticket, picture, picture.size))
         return decoded
+
+    def _why(self, error: av.error.FFmpegError, codec: av.VideoCodecContext) -> str:
+        """Return why a packet gave no picture; some codecs forget the size of one that is refused for it."""
+        size = codec.width * codec.height
+        is_forgotten = not size and isinstance(error, av.error.ArgumentError)
+        if self._max_pixels is None or not (is_forgotten or size > int(self._max_pixels)):
+            return error.strerror or str(error)
+        # One that was refused when it was to be opened is not tried again: it has lost its options, and its bound.
+        self._is_refused = not codec.is_open
+        why = _REFUSED.format(self._max_pixels)
+        if not self._has_refused:
+            self._has_refused = True
+            log.warning("the size of the pictures is refused: %s", why)
+        return why
 
     def _next_untimed(self, own: int) -> int | None:
         """Return the ticket whose turn it is, now that the packet of another one has become a picture."""

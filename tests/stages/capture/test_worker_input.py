@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -305,3 +306,10 @@ def test_a_process_that_says_the_wrong_thing_later_is_a_lost_camera(
     assert bytes(packet) == b"abc"
     lost = loss(live_input)
     assert (lost.why, lost.outage) == (NONSENSE, Outage.ERROR)
+
+
+def test_the_process_may_claim_only_so_much(silent_camera: str, open_worker: OpenWorker) -> None:
+    """A part without an end, or of a false length, ends that process at most; room for large pictures is added."""
+    open_worker(silent_camera)
+    most, _ = resource.prlimit(reader().pid, resource.RLIMIT_DATA)
+    assert 100 << 20 < most < 300 << 20
