@@ -138,6 +138,29 @@ def test_a_family_that_the_outputs_are_not_of(family: str, outputs: list[Shape])
         recognise(signature(*outputs), facts, "m.onnx")
 
 
+@pytest.mark.parametrize("family", ["yolov5", "yolov8", "yolox", "end2end", "rt-detr"])
+def test_a_family_without_any_output(family: str) -> None:
+    """Is not the model's."""
+    facts = ModelFacts.model_validate({"family": family})
+    with pytest.raises(StageOpenError, match=f"does not have the outputs of the family {family}"):
+        recognise(signature(), facts, "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("shape", "facts"),
+    [
+        ((0, 8400, 85), ModelFacts()),
+        ((1, 300, 4), ModelFacts(family="yolov5")),
+        ((1, 4, 300), ModelFacts(family="yolov8")),
+    ],
+)
+def test_answers_without_a_batch_or_scores(shape: tuple[int, ...], facts: ModelFacts) -> None:
+    """Show nothing, and do no harm; whether they can be read is found out next."""
+    model = signature(shape)
+    answers = {"output0": np.zeros(shape, np.float32)}
+    assert recognise(model, facts, "m.onnx", answers).shares is False
+
+
 def test_a_sidecar_decides(make_model: Callable[..., Path], open_detector: Callable[..., OnnxDetector]) -> None:
     """An exported YOLOX with its decoding inside looks like one without; the sidecar says which it is."""
     rows = {"output": np.zeros((1, 126, 85), dtype=np.float32)}
