@@ -95,7 +95,7 @@ class Tensor:
     """As onnxruntime names it, such as `tensor(float)`."""
 
     def __str__(self) -> str:
-        return f"{self.name} ({', '.join('?' if size is None else str(size) for size in self.shape)})"
+        return f"{clean_name(self.name)} ({', '.join('?' if size is None else str(size) for size in self.shape)})"
 
 
 @dataclass(frozen=True, slots=True)

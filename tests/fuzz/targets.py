@@ -442,6 +442,7 @@ def http_probe_target(data: bytes) -> None:
         shown = http_probe.ask("http://camera/video", verify=False)
     if shown is not None:
         assert shown.words.isprintable()
+        assert len(shown.words) < 300
         assert shown.length is None or shown.length >= 0
 
 

@@ -104,6 +104,12 @@ def test_none_of_these(outputs: list[Shape]) -> None:
     assert "\n" not in text
 
 
+def test_names_of_outputs_are_shown_in_one_line() -> None:
+    """Whatever a model calls them."""
+    with pytest.raises(StageOpenError, match=r"not understood: a \[2J b \(1, 3, 3\)"):
+        recognise(signature((1, 3, 3), names=("a\x1b[2J\nb",)), ModelFacts(), "m.onnx")
+
+
 def test_names_that_fit_nothing() -> None:
     """Where the number of names is what does not fit, it is in the message."""
     with pytest.raises(StageOpenError, match="it names 3 classes"):
