@@ -7,6 +7,7 @@ memory are watched by what runs the targets (`engine`).
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import importlib
@@ -111,11 +112,8 @@ def text_of(data: bytes) -> str:
 def folder() -> Path:
     """A folder for files that are read; it goes with the process."""
     made = tempfile.TemporaryDirectory(prefix="framepace-fuzz-")
-    _folders.append(made)
+    atexit.register(made.cleanup)
     return Path(made.name)
-
-
-_folders: list[tempfile.TemporaryDirectory[str]] = []
 
 
 @functools.cache
