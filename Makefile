@@ -7,7 +7,7 @@ USED := $(VENV)/.set-up
 DEVELOPED := $(VENV)/.set-up-dev
 OUT := demo_output
 
-.PHONY: demo test lint system-packages test-packages peer-packages clean
+.PHONY: demo test fuzz lint system-packages test-packages peer-packages clean
 
 demo: $(USED)
 	@mkdir -p $(OUT)
@@ -21,6 +21,11 @@ demo: $(USED)
 
 test: $(DEVELOPED)
 	$(BIN)/python -m pytest $(TESTS)
+
+# Parsers of foreign bytes, one after the other, for longer than make test: make fuzz SECONDS=600 TARGETS="sdp rtsp"
+SECONDS ?= 60
+fuzz: $(DEVELOPED)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)
 
 lint: $(DEVELOPED)
 	$(BIN)/ruff check .

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 STARS = "***"
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*+://", re.IGNORECASE)
+_BEFORE_SCHEME = re.compile(r"[^a-z]*", re.IGNORECASE)
+_NOT_OF_SCHEME = re.compile(r"[^a-z0-9+.-]", re.IGNORECASE)
 _SECRET_IN_PATH = re.compile(
     r"(?i)((?:pass|passwd|password|pwd|token|key|apikey|secret|auth|sig|signature|user)=)[^/&;]*"
 )
-_BARE_HOST = re.compile(r"[^:@\[]*|\[[^\]@]*\](:\d+)?")
+_BARE_HOST = re.compile(r"[^:@\[\]#\s]*|\[[^\]@]*\](:\d+)?")
 _SECRET_NAME = re.compile(
     r"(?i)passw|passphrase|token|secret|credential|authorization|cookie|apikey|header"
     r"|(?:^|[_. -])(?:pass|pwd|key|keys|auth|sig|signature)(?:$|[_. -])"
@@ -29,9 +31,9 @@ def masked(url: str) -> str:
     if scheme is None:
         return url
     rest = url[scheme.end() :]
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" in rest and not _BARE_HOST.fullmatch(authority):
-        # The last @ ends the user information, which may hold further ones, and anything else.
+    authority = re.split(r"[/?]", rest, maxsplit=1)[0]  # a # before an @ is a part of a password
+    if "@" in rest and ("://" in rest or not _BARE_HOST.fullmatch(authority)):
+        # The last @ ends the user information, which may hold further ones, and anything else; or that of a URL inside.
         rest = f"{STARS}@" + rest.rpartition("@")[2]
     head, question, _query = rest.partition("?")
     return scheme[0] + _SECRET_IN_PATH.sub(rf"\1{STARS}", head) + (f"?{STARS}" if question else "")
@@ -60,9 +62,21 @@ def masked_settings(value: object, name: str = "") -> object:
         return {key: masked_settings(item, str(key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [masked_settings(item) for item in value]
-    if isinstance(value, str) and (scheme := _SCHEME.search(value)):
-        return value[: scheme.start()] + masked(value[scheme.start() :])
+    if isinstance(value, str) and (start := _start_of_url(value)) is not None:
+        return value[:start] + masked(value[start:])
     return value
+
+
+def _start_of_url(text: str) -> int | None:
+    """Return where the first URL in a text begins; takes time in proportion to the text."""
+    start = 0
+    while (end := text.find("://", start)) >= 0:
+        start = max((found.end() for found in _NOT_OF_SCHEME.finditer(text, start, end)), default=start)
+        before = _BEFORE_SCHEME.match(text, start, end)
+        if before is not None and before.end() < end:
+            return before.end()
+        start = end + 3
+    return None
 
 
 def _starred(value: object) -> object:
@@ -77,9 +91,11 @@ def _starred(value: object) -> object:
 def _secrets(url: str) -> set[str]:
     """Return the strings of a URL that must not be shown, raw and percent-decoded."""
     rest = url.partition("://")[2]
-    user_info = rest.rpartition("@")[0]
     query = rest.partition("?")[2]
-    found = {user_info, user_info.partition(":")[2], query}
+    found = {query}
+    # The user information ends with the last @ before the path, or, where a password holds a /, with the last of all.
+    for user_info in (rest.rpartition("@")[0], re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[0]):
+        found |= {user_info, user_info.partition(":")[2]}
     found.update(pair.partition("=")[2] for pair in query.split("&"))
     found.update(match[0].partition("=")[2] for match in _SECRET_IN_PATH.finditer(rest))
     found |= {unquote(secret) for secret in found}

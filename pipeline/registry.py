@@ -132,6 +132,8 @@ def _takes_options(part: type[Part]) -> bool:
 
 def _import(path: str) -> object:
     module, _, attribute = path.partition(":")
+    if not all(name.isidentifier() for name in module.split(".")):
+        raise LookupError(f"{path!r} is not module:Class")
     try:
         with _working_directory_importable():
             return getattr(importlib.import_module(module), attribute)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+MAX_DURATION_NS = 1_000_000 * 3_600_000_000_000
+"""A million hours, 114 years: nothing waits longer, and clocks count as far."""
 _NS_PER_UNIT = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
 _PATTERN = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(us|ms|s|m|h)\s*", re.IGNORECASE)
 
@@ -15,12 +17,15 @@ def parse_duration_ns(value: object) -> int:
     """Return nanoseconds from a text such as `100ms`, `1.5 s` or `2m`.
 
     Raises:
-        ValueError: it is not a number with a unit.
+        ValueError: it is not a number with a unit, or longer than MAX_DURATION_NS.
     """
     match = _PATTERN.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"{value!r} is not a duration; write a number and a unit, such as 100ms, 2s or 1m")
-    return round(float(match[1]) * _NS_PER_UNIT[match[2].lower()])
+    duration_ns = float(match[1]) * _NS_PER_UNIT[match[2].lower()]
+    if duration_ns > MAX_DURATION_NS:
+        raise ValueError(f"is longer than {format_duration(MAX_DURATION_NS)}")
+    return round(duration_ns)
 
 
 def format_duration(duration_ns: int) -> str:

@@ -7,6 +7,7 @@ import json
 import logging
 import logging.handlers
 import queue
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from pipeline.logs import EVENT, FIELDS, about
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 _ROOT = "framepace"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WAITING_MOST = 1000
 _FLUSH_S = 1.0
 
@@ -32,10 +34,15 @@ class ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = " ".join(record.getMessage().split())
+        text = in_one_line(record.getMessage())
         if record.levelno > logging.INFO:
             text = f"{record.levelname.lower()}: {text}"
         self._console.print(text, style=_style(record.levelno), markup=False)
+
+
+def in_one_line(text: str) -> str:
+    """Return a text without what a terminal would obey: it may quote a model, a camera or a file."""
+    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def _style(level: int) -> str | None:
@@ -85,7 +92,7 @@ def set_up_logging(handler: logging.Handler, *, level: LogLevel) -> None:
 
 def say_failure(message: str) -> None:
     """Say why the command fails, in one line: as JSON where log lines are."""
-    text = " ".join(message.split())
+    text = in_one_line(message)
     logger = logging.getLogger(_ROOT)
     if any(isinstance(handler, JsonHandler) for handler in logger.handlers):
         logger.error(text, extra=about("failed"))

@@ -17,7 +17,7 @@ from pipeline.registry import find_sink
 TOKEN_VARIABLE = "FRAMEPACE_TOKEN"
 """Of the environment. A token on the command line can be read by everybody on the machine."""
 
-_SIZED_MODEL = re.compile(r"(?P<model>.+)@(?P<size>\d+(x\d+)?)")
+_SIZED_MODEL = re.compile(r"(?P<model>.+)@(?P<size>\d{1,9}(x\d{1,9})?)")
 
 
 @dataclass(frozen=True, slots=True)

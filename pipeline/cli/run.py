@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from pipeline.cli.logs import ConsoleHandler, JsonHandler, logging_aside, say_failure, set_up_logging
+from pipeline.cli.logs import ConsoleHandler, JsonHandler, in_one_line, logging_aside, say_failure, set_up_logging
 from pipeline.cli.options import Flags, built_from_flags
 from pipeline.cli.status import StatusDisplay
 from pipeline.cli.summary import log_summary, print_summary
@@ -214,7 +214,7 @@ def _writable(flag: str, path: str) -> Path:
 
 
 def _print_failure(console: Console, message: str) -> None:
-    console.print(f"framepace: {message}", style="red", markup=False)
+    console.print(f"framepace: {in_one_line(message)}", style="red", markup=False)
 
 
 def _write(what: str, file: Path | None, content: bytes | None, say: Callable[[str], None]) -> bool:

@@ -108,6 +108,8 @@ class _Builder:
         self._overrides = overrides
         self._problems: list[Problem] = []
         self._made: dict[str, list[Made]] = {}  # by the key that they stand under
+        self._names: dict[str, int] = {}
+        """Names of stages and sinks that are taken, and the number that the last one of a name got."""
 
     def problems(self) -> list[Problem]:
         source = self._source() if self._config.source else None
@@ -229,7 +231,7 @@ class _Builder:
                 part = with_options(part, extra)
             options = self._options(kind, part, path)
             if options is not None:
-                stages.append((self._name(part, [name for name, _ in stages]), make(kind, options)))
+                stages.append((self._name(part), make(kind, options)))
         return stages
 
     def _sinks(self) -> list[tuple[str, Sink]]:
@@ -247,10 +249,10 @@ class _Builder:
                 continue
             options = self._options(kind, part, path)
             if options is not None:
-                sinks.append((self._name(part, [name for name, _ in sinks], prefix="sink "), make(kind, options)))
+                sinks.append((self._name(part, prefix="sink "), make(kind, options)))
         serve = self._serve()
         if serve is not None:
-            sinks.append((self._name(_SERVE, [name for name, _ in sinks], prefix="sink "), serve))
+            sinks.append((self._name(_SERVE, prefix="sink "), serve))
         return sinks
 
     def _serve(self) -> Sink | None:
@@ -264,7 +266,12 @@ class _Builder:
         except ValueError as error:
             self._say("$.serve", error)
             return None
-        options = self._options(kind, with_options(_SERVE, given), "$.serve")
+        try:
+            part = with_options(_SERVE, given)
+        except ValidationError as error:  # `name` and `kind` are those of a part
+            self._problems += problems_from(error, PartConfig, prefix="$.serve")
+            return None
+        options = self._options(kind, part, "$.serve")
         return None if options is None else make(kind, options)
 
     def _options(self, kind: type[Part], part: PartConfig, path: str) -> Options | None:
@@ -280,12 +287,13 @@ class _Builder:
     def _say(self, path: str, message: object) -> None:
         self._problems.append(Problem(path, str(message)))
 
-    @staticmethod
-    def _name(part: PartConfig, taken: list[str], *, prefix: str = "") -> str:
-        """Return the part's name in reports; a second one of a kind gets a number."""
+    def _name(self, part: PartConfig, *, prefix: str = "") -> str:
+        """Return the name of a stage or sink in reports; a second one of a kind gets a number."""
         base = prefix + (part.name or part.kind)
-        name, number = base, 1
-        while name in taken:
+        name, number = base, self._names.get(base, 1)
+        while name in self._names:
             number += 1
             name = f"{base} {number}"
+        self._names[base] = number
+        self._names.setdefault(name, 1)
         return name

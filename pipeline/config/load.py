@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def read_yaml(path: Path) -> dict[str, object]:
         ConfigError: the file cannot be read, is not YAML, or is not a mapping.
     """
     try:
-        loaded = strict_yaml(path.expanduser().read_text(encoding="utf-8"))
+        loaded = strict_yaml(Path(os.path.expanduser(path)).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError.one("--config", f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -78,7 +78,7 @@ def read_recording(path: Path) -> Recording:
         if not isinstance(head, dict) or head.get("schema") != SCHEMA:
             raise ValueError
         recording = Recording(Settings.model_validate(head))
-    except (ValueError, ValidationError):
+    except (ValueError, ValidationError, RecursionError):
         raise ValueError(f"{path}:1: is no record of timings; `framepace run --record-timings` writes one") from None
     for at_ns, event, frame_id, text, value in _events(path, lines):
         _take(recording, at_ns, event, frame_id, text, value)
@@ -96,7 +96,7 @@ def _events(path: Path, lines: list[str]) -> Iterator[tuple[int, Event, int, str
             if not all(type(number) is int for number in (at_ns, frame_id, value)) or not isinstance(text, str):
                 raise ValueError
             yield at_ns, Event(event), frame_id, text, value
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             if place < len(lines):
                 raise ValueError(f"{path}:{place}: is no event: {line[:60]!r}") from None
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import httpx
 
 _TIMEOUT_S = 2.0
+_MAX_TYPE = 128
+"""Characters of a media type: its two names should have fewer than 64 each (RFC 6838 section 4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def ask(url: str, *, verify: bool) -> Shown | None:
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             return Shown(
                 response.status_code,
-                media_type if media_type.isprintable() else "",
+                media_type if media_type.isprintable() and len(media_type) <= _MAX_TYPE else "",
                 int(length) if length.isdecimal() and response.status_code == httpx.codes.OK else None,
             )
     except httpx.TooManyRedirects:

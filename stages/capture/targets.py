@@ -67,6 +67,8 @@ def parse_target(text: str) -> Target:
     """
     if not text.strip():
         raise ValueError(f"is empty; {HELP}")
+    if not _can_be_named(text):
+        raise ValueError("holds a character that no name can have")
     if text.startswith("lavfi:"):
         if not text[6:].strip():
             raise ValueError("lavfi: needs a filter graph, such as lavfi:testsrc=size=640x480:rate=30,realtime")
@@ -80,7 +82,19 @@ def parse_target(text: str) -> Target:
     return Target(TargetKind.FILE, os.path.expanduser(text))
 
 
+def _can_be_named(text: str) -> bool:
+    """Whether the operating system can be given a text; bytes that are no UTF-8 are, as Python writes them."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
 def _parse_url(text: str, scheme: str) -> Target:
+    try:
+        urlsplit(text)
+    except ValueError:  # its own text may show the address
+        raise ValueError("is an address that makes no sense; is a bracket missing?") from None
     if scheme == "file":
         return Target(TargetKind.FILE, unquote(urlsplit(text).path))
     if scheme in ("rtsp", "rtsps"):

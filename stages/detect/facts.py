@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import logging
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ class Tensor:
     """As onnxruntime names it, such as `tensor(float)`."""
 
     def __str__(self) -> str:
-        return f"{self.name} ({', '.join('?' if size is None else str(size) for size in self.shape)})"
+        return f"{clean_name(self.name)} ({', '.join('?' if size is None else str(size) for size in self.shape)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +225,9 @@ def clean_name(name: object) -> str:
 def _literal(text: str) -> object:
     for read in (json.loads, ast.literal_eval):
         try:
-            return read(text)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about backslashes in what other people wrote
+                return read(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
     return None

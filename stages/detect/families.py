@@ -137,7 +137,7 @@ def _named(signature: Signature, *wanted: str) -> list[str]:
 
 def _first(signature: Signature) -> Tensor:
     """Return the first output; detectors with several heads list the joined one first."""
-    if len(signature.outputs[0].shape) != 3:
+    if not signature.outputs or len(signature.outputs[0].shape) != 3:
         raise NotThisFamily
     return signature.outputs[0]
 

@@ -7,6 +7,7 @@ from stages.detect.facts import ModelFacts, Signature
 from stages.payloads import InputSpec
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
+MAX_SIDE_PX = 8192
 _USUAL_SIZE = (640, 640)
 _USUAL_STRIDE = 32
 """Of the coarsest grid of nearly every detector."""
@@ -25,6 +26,8 @@ def input_spec(wanted: int | str | None, signature: Signature, facts: ModelFacts
         StageOpenError: the model's input is not one colour picture.
         ConfigError: the model cannot take the size asked for.
     """
+    if not signature.inputs:
+        raise StageOpenError(model, "has no input")
     _check_picture(signature, model)
     dtype = _DTYPES[signature.picture.dtype]
     width, height = _size(wanted, signature, facts)
@@ -77,9 +80,13 @@ def _size(wanted: int | str | None, signature: Signature, facts: ModelFacts) -> 
 
 def _parse(written: int | str) -> tuple[int, int]:
     parts = str(written).lower().split("x")
-    if len(parts) > 2 or not all(part.strip().isdecimal() and 0 < int(part) <= 8192 for part in parts):
+    if len(parts) > 2 or not all(_is_side(part.strip()) for part in parts):
         raise _wrong(f"must be pixels, such as 416, or WIDTHxHEIGHT, such as 608x416, not {written!r}")
     return int(parts[0]), int(parts[-1])
+
+
+def _is_side(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10 and 0 < int(text) <= MAX_SIDE_PX
 
 
 def _wrong(message: str) -> ConfigError:

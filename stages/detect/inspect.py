@@ -15,6 +15,7 @@ from pipeline.errors import SinkOpenError, SourceOpenError
 from pipeline.frame import FrameInfo, Mode
 from pipeline.registry import find_decoder, find_source, find_stage, make
 from pipeline.stage import OpenContext
+from stages.detect.facts import clean_name
 from stages.detect.onnx import DetectOptions, OnnxDetector
 from stages.payloads import Detections, Picture
 
@@ -40,7 +41,7 @@ def told(detector: OnnxDetector) -> Iterator[str]:
         for tensor in tensors:
             yield f"{what:<9} {tensor} {tensor.dtype}"
     for key in sorted(found.signature.metadata):
-        yield f"metadata  {key}"
+        yield f"metadata  {clean_name(key)}"
     names = detector.class_names
     more = f", ... ({len(names)})" if len(names) > _NAMES_SHOWN else ""
     yield f"read as   {found.family}: {found.evidence}"

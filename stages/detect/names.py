@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -41,17 +42,19 @@ def read_names(path: Path) -> tuple[str, ...]:
         ConfigError: it cannot be read, or holds no names.
     """
     try:
-        lines = path.expanduser().read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(os.path.expanduser(path)).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise _wrong_file(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise _wrong_file(f"{path} is not a text file with one class name a line") from error
-    names = tuple(clean_name(line) for line in lines)
+    except ValueError as error:  # a NUL in the path
+        raise _wrong_file(f"{str(path)!r} cannot be the name of a file") from error
+    names = [clean_name(line) for line in lines]
     while names and not names[-1]:
-        names = names[:-1]
+        names.pop()
     if not names:
         raise _wrong_file(f"{path} holds no class names; write one a line")
-    return names
+    return tuple(names)
 
 
 def ids_of(wanted: Iterable[str], names: tuple[str, ...]) -> NDArray[np.int32]:

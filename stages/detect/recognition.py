@@ -79,7 +79,7 @@ def _checked(family: Family, signature: Signature, answers: Answers | None, mode
     if rows is None:
         return family
     scores = rows[:, _SCORES_FROM[family.name] :]
-    if not are_scores(scores) and rows.size:
+    if not are_scores(scores) and scores.size:
         least, most = float(scores.min()), float(scores.max())
         if least < 0 or most > 1:  # not a number: that is told when it happens
             seen = f"read as {family.name}, its scores go from {least:.3g} to {most:.3g}, not from 0 to 1"
@@ -94,7 +94,7 @@ def _checked(family: Family, signature: Signature, answers: Answers | None, mode
 
 def _rows(answer: Array, *, turned: bool) -> Array | None:
     """Return (N, attributes) of the answer for one picture."""
-    if answer.ndim != 3:
+    if answer.ndim != 3 or not len(answer):
         return None
     rows: Array = answer[0].T if turned else answer[0]
     return rows

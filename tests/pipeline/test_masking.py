@@ -20,6 +20,10 @@ from pipeline.masking import masked, masked_settings, scrub
         ("rtsp://user:pa?ss@cam/stream", "rtsp://***@cam/stream"),
         ("rtsp://cam/user=admin&password=secret&channel=1", "rtsp://cam/user=***&password=***&channel=1"),
         ("http://cam/video?user=u&pwd=secret", "http://cam/video?***"),
+        ("rtsp://admin#1:secret@cam/a", "rtsp://***@cam/a"),
+        ("rtsp://[pass]#word:secret@cam/a", "rtsp://***@cam/a"),
+        ("rtsp://my name/x:secret@cam/a", "rtsp://***@cam/a"),
+        ("http://proxy/rtsp://user:secret@cam/a", "http://***@cam/a"),
         ("http://cam/a@b.mjpg", "http://cam/a@b.mjpg"),
         ("http://[::1]:80/a@b.mjpg", "http://[::1]:80/a@b.mjpg"),
         ("clips/user:secret@home.mp4", "clips/user:secret@home.mp4"),
@@ -49,6 +53,31 @@ def test_error_texts_are_scrubbed(user: str, secret: str) -> None:
     text = scrub(f"[Errno 5] Input/output error: '{url}' ({secret}) while talking to cam", url)
     assert secret not in text
     assert "Input/output error" in text
+
+
+def test_error_texts_about_a_path_with_an_at_sign_are_scrubbed() -> None:
+    """The user information ends before the path, whatever stands there."""
+    url = "rtsp://user:secret@cam/live@2"
+    assert "secret" not in scrub("rtsp://user:secret@cam:554/live@2: refused (secret)", url)
+
+
+@pytest.mark.parametrize("text", ["h" * 1_000_000, "1" * 1_000_000 + "://", "://" * 300_000])
+def test_long_texts_take_no_time(text: str) -> None:
+    """In proportion to their length: these would take minutes otherwise."""
+    assert masked_settings({"url": text}) == {"url": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ws:ws://u:secret@h", "ws:ws://***@h"),
+        ("://x 1http://u:secret@h", "://x 1http://***@h"),
+        ("é+rtsp://u:secret@h", "é+rtsp://***@h"),
+    ],
+)
+def test_a_url_within_a_text(text: str, shown: str) -> None:
+    """Begins with a letter, wherever that stands."""
+    assert masked_settings([text]) == [shown]
 
 
 @given(user=st.sampled_from(["admin", "u", ""]), secret=_SECRET)

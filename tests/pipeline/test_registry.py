@@ -37,6 +37,8 @@ def test_ours_are_registered() -> None:
     [
         ("trak", "did you mean track?; known: chaos, detect"),
         ("nosuch.module:X", "cannot be imported"),
+        (":X", "is not module:Class"),
+        (".module:X", "is not module:Class"),
         ("pipeline.testing:Nothing", "has no Nothing"),
         ("pipeline.testing:RecordingSink", "not a class derived from pipeline.stage.Stage"),
         ("pipeline.testing:frame_info", "not a class"),

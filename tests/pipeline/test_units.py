@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.units import format_duration, parse_duration_ns
+from pipeline.units import MAX_DURATION_NS, format_duration, parse_duration_ns
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,14 @@ def test_anything_else_is_refused(wrong: object) -> None:
     """A number without a unit is no duration, and the message says what would be right."""
     with pytest.raises(ValueError, match="write a number and a unit"):
         parse_duration_ns(wrong)
+
+
+@pytest.mark.parametrize("text", ["1000001h", "9" * 400 + "us", "9" * 30 + "s"])
+def test_durations_are_bounded(text: str) -> None:
+    """A million hours, which no clock and no timer is too small for."""
+    assert parse_duration_ns("1000000h") == MAX_DURATION_NS
+    with pytest.raises(ValueError, match="is longer than 1000000h"):
+        parse_duration_ns(text)
 
 
 @given(st.integers(0, 10**15))

@@ -90,6 +90,12 @@ def test_an_event_cannot_forge_who_says_it() -> None:
     assert json.loads(json_line(plain, "cam0"))["event"] == "message"
 
 
+def test_nothing_that_a_terminal_would_obey_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A model's names and a camera's words are quoted; letters of all scripts stay."""
+    say_failure("its output \x1b[2Jis \x9b31m\x07\x00 größer \u202e日本")
+    assert capsys.readouterr().err == "framepace: its output [2Jis 31m größer \u202e日本\n"
+
+
 def test_a_failure_is_said_as_log_lines_are(capsys: pytest.CaptureFixture[str]) -> None:
     """In one line either way."""
     set_up_logging(ConsoleHandler(Console()), level="error")

@@ -76,6 +76,7 @@ def test_no_source() -> None:
         ("a@b/my.onnx@640x384", {"model": "a@b/my.onnx", "input_size": "640x384"}),
         ("a@b/my.onnx", {"model": "a@b/my.onnx"}),  # an @ that no size follows belongs to the path
         ("@608", {"model": "@608"}),
+        ("a@" + "9" * 5000, {"model": "a@" + "9" * 5000}),
     ],
 )
 def test_a_model_may_have_a_size(text: str, options: dict[str, object]) -> None:

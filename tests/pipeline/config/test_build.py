@@ -63,6 +63,28 @@ def test_equal_parts_get_numbers() -> None:
     assert [name for name, _ in result.plan.sinks] == ["sink jsonl", "sink jsonl 2", "sink log"]
 
 
+def test_a_number_in_a_name_is_left_to_it() -> None:
+    """No two parts get one name, whatever they are called."""
+    names = ["jsonl 2", "jsonl", "jsonl", "jsonl 2"]
+    result = built(
+        {"source": "a.mp4", "sinks": [{"kind": "jsonl", "path": f"{n}", "name": x} for n, x in enumerate(names)]}
+    )
+    assert [name for name, _ in result.plan.sinks] == ["sink jsonl 2", "sink jsonl", "sink jsonl 3", "sink jsonl 2 2"]
+
+
+def test_the_server_has_a_name_that_is_a_text() -> None:
+    """Anything else is a problem with a path, like any."""
+    with pytest.raises(ConfigError, match=r"\$\.serve\.name: Input should be a valid string"):
+        built({"source": "a.mp4", "serve": {"host": "127.0.0.1", "port": 1, "name": 3}})
+
+
+@pytest.mark.parametrize("kind", [":X", ".module:X", "a b:X", "a\0b:X"])
+def test_a_kind_that_is_no_module(kind: str) -> None:
+    """Is unknown, like any."""
+    with pytest.raises(ConfigError, match=r"\$\.source\.kind: .* is not module:Class"):
+        built({"source": {"kind": kind}})
+
+
 def test_problems_of_all_parts_are_told() -> None:
     """Source, stages and sinks are all looked at before anything is said."""
     with pytest.raises(ConfigError) as caught:

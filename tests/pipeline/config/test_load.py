@@ -29,6 +29,9 @@ def test_yaml_is_parsed(tmp_path: Path) -> None:
         (b"", "mapping"),
         (b"\xff\xfe\x00\x01\xff", "not a text file"),
         (b"a: !!python/object:os.system {}", "not valid YAML"),
+        (b"a: " + b"[" * 5000, "line 1, column 103: not valid YAML: nests deeper than 100"),
+        (b"a: &a [*a]", "not valid YAML: refers to itself"),
+        (b"a: 2001-99-99", "not valid YAML: a value does not fit its type"),
     ],
 )
 def test_a_file_that_is_no_configuration(content: bytes, said: str, tmp_path: Path) -> None:
@@ -38,6 +41,12 @@ def test_a_file_that_is_no_configuration(content: bytes, said: str, tmp_path: Pa
     with pytest.raises(ConfigError, match=said) as caught:
         read_yaml(file)
     assert "wrong.yaml" in str(caught.value)
+
+
+def test_a_home_folder_that_nobody_has() -> None:
+    """Is a file that is not there."""
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_yaml(Path("~nobody-is-called-so/a.yaml"))
 
 
 def test_every_problem_is_told() -> None:

@@ -88,7 +88,8 @@ def test_a_last_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ['[70, "captured"]', '[70, "exploded", 1, "", 0]', "{}", '["a", "asked", 0, "", 0]', "[[[", "null"]
+    "line",
+    ['[70, "captured"]', '[70, "exploded", 1, "", 0]', "{}", '["a", "asked", 0, "", 0]', "[[[", "null", "[" * 100_000],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
     """By its number."""
@@ -103,6 +104,14 @@ def test_another_file_is_not_taken_for_a_record(tmp_path: Path, head: object) ->
     """What writes one is said."""
     with pytest.raises(ValueError, match=":1: is no record of timings"):
         read_recording(written(tmp_path / "t", FRAME, head))
+
+
+def test_a_beginning_that_nests_deeply_is_no_record(tmp_path: Path) -> None:
+    """A reader that recurses would break."""
+    path = tmp_path / "t"
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=":1: is no record of timings"):
+        read_recording(path)
 
 
 def test_missing_events_are_said(tmp_path: Path) -> None:

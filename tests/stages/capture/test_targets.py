@@ -11,6 +11,7 @@ from stages.capture.targets import TargetKind, parse_target
     ("text", "kind", "address", "live"),
     [
         ("clip.mp4", TargetKind.FILE, "clip.mp4", False),
+        ("cl\udcffp.mp4", TargetKind.FILE, "cl\udcffp.mp4", False),  # a name whose bytes are no UTF-8
         ("file:///a/b%20c.mp4", TargetKind.FILE, "/a/b c.mp4", False),
         ("rtsp://cam/1", TargetKind.RTSP, "rtsp://cam/1", True),
         ("RTSPS://cam/1", TargetKind.RTSP, "RTSPS://cam/1", True),
@@ -37,6 +38,11 @@ def test_source_texts_are_understood(text: str, kind: TargetKind, address: str, 
         ("webcam:front", "webcam:0"),
         ("lavfi:", "filter graph"),
         ("ftp://user:secret@host/x", "ftp:// is not understood"),
+        ("http://user:secret@[::1/x", "makes no sense"),
+        ("http://user:secret@h\u2100st/x", "makes no sense"),
+        ("file://[/x", "makes no sense"),
+        ("clip\0.mp4", "no name can have"),
+        ("clip\ud800.mp4", "no name can have"),
     ],
 )
 def test_what_is_not_understood_is_said_without_secrets(text: str, words: str) -> None:

@@ -72,6 +72,8 @@ def test_the_longer_name_of_a_sidecar_wins(model: Path) -> None:
         (b"just text", "the file: Input should be a valid dictionary"),
         (b"a: [1", "is not YAML"),
         (b"\xff\xfe\xff", "is not YAML"),
+        (b"a: " + b"[" * 5000, "is not YAML: nests deeper than 100"),
+        (b"stride: !!float e", "is not YAML: a value does not fit its type"),
     ],
 )
 def test_bad_sidecar(content: bytes, reason: str, model: Path) -> None:
@@ -113,6 +115,7 @@ def test_metadata_of_ultralytics(model: Path) -> None:
         ("7", None),
         ("__import__('os')", None),
         ("(" * 500, None),
+        (r"{0: 'a\d'}", (r"a\d",)),  # a backslash that Python warns about
     ],
 )
 def test_names_in_metadata(names: str, expected: tuple[str, ...] | None, model: Path) -> None:

@@ -57,6 +57,7 @@ def test_size(wanted: int | str | None, shape: tuple[int | None, ...], facts: di
         (100, FREE, "must be a multiple of 32, such as 96, not 100"),
         ("320x350", FREE, "must be a multiple of 32, such as 352, not 350"),
         (10, FREE, "must be a multiple of 32, such as 32, not 10"),
+        ("9" * 5000, FREE, "must be pixels, such as 416, or WIDTHxHEIGHT"),
         (0, FREE, "must be pixels, such as 416, or WIDTHxHEIGHT, such as 608x416, not 0"),
         (-32, FREE, "must be pixels"),
         ("big", FREE, "not 'big'"),
@@ -86,6 +87,12 @@ def test_no_picture(shape: tuple[int, ...], dtype: str, said: str) -> None:
     """A model that does not take one colour picture cannot be used."""
     with pytest.raises(StageOpenError, match=re.escape(said)):
         input_spec(None, signature(*shape, dtype=dtype), ModelFacts(), "m.onnx")
+
+
+def test_a_model_without_an_input() -> None:
+    """Which a graph of constants is."""
+    with pytest.raises(StageOpenError, match="has no input"):
+        input_spec(None, Signature((), (), {}), ModelFacts(), "m.onnx")
 
 
 def test_a_side_of_three_pixels_is_no_channel_axis() -> None:

@@ -63,6 +63,23 @@ def test_bad_file_of_names(content: bytes | None, said: str, tmp_path: Path) -> 
     assert str(path) in error.value.problems[0].message
 
 
+def test_many_blank_lines_take_no_time(tmp_path: Path) -> None:
+    """In proportion to their number: these would take minutes otherwise."""
+    path = tmp_path / "names.txt"
+    path.write_text("box" + "\n" * 300_000)
+    assert read_names(path) == ("box",)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("~nobody-is-called-so/names.txt", "cannot be read"), ("a\0b", "'a\\x00b' cannot be the name of a file")],
+)
+def test_paths_that_cannot_be(path: str, said: str) -> None:
+    """Are configuration errors, like any."""
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        read_names(Path(path))
+
+
 def test_a_directory_of_names(tmp_path: Path) -> None:
     """A directory is not a file of names."""
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):

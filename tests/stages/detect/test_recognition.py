@@ -104,6 +104,12 @@ def test_none_of_these(outputs: list[Shape]) -> None:
     assert "\n" not in text
 
 
+def test_names_of_outputs_are_shown_in_one_line() -> None:
+    """Whatever a model calls them."""
+    with pytest.raises(StageOpenError, match=r"not understood: a \[2J b \(1, 3, 3\)"):
+        recognise(signature((1, 3, 3), names=("a\x1b[2J\nb",)), ModelFacts(), "m.onnx")
+
+
 def test_names_that_fit_nothing() -> None:
     """Where the number of names is what does not fit, it is in the message."""
     with pytest.raises(StageOpenError, match="it names 3 classes"):
@@ -136,6 +142,29 @@ def test_a_family_that_the_outputs_are_not_of(family: str, outputs: list[Shape])
     facts = ModelFacts.model_validate({"family": family})
     with pytest.raises(StageOpenError, match=f"does not have the outputs of the family {family}: output0"):
         recognise(signature(*outputs), facts, "m.onnx")
+
+
+@pytest.mark.parametrize("family", ["yolov5", "yolov8", "yolox", "end2end", "rt-detr"])
+def test_a_family_without_any_output(family: str) -> None:
+    """Is not the model's."""
+    facts = ModelFacts.model_validate({"family": family})
+    with pytest.raises(StageOpenError, match=f"does not have the outputs of the family {family}"):
+        recognise(signature(), facts, "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("shape", "facts"),
+    [
+        ((0, 8400, 85), ModelFacts()),
+        ((1, 300, 4), ModelFacts(family="yolov5")),
+        ((1, 4, 300), ModelFacts(family="yolov8")),
+    ],
+)
+def test_answers_without_a_batch_or_scores(shape: tuple[int, ...], facts: ModelFacts) -> None:
+    """Show nothing, and do no harm; whether they can be read is found out next."""
+    model = signature(shape)
+    answers = {"output0": np.zeros(shape, np.float32)}
+    assert recognise(model, facts, "m.onnx", answers).shares is False
 
 
 def test_a_sidecar_decides(make_model: Callable[..., Path], open_detector: Callable[..., OnnxDetector]) -> None:
