@@ -20,7 +20,7 @@ from pipeline.errors import Outage, SourceOpenError
 from pipeline.masking import scrub
 from pipeline.units import format_duration
 from stages.capture import http_probe
-from stages.capture.targets import Target, TargetKind
+from stages.capture.targets import STANDARD_INPUT, Target, TargetKind
 
 VideoPacket: TypeAlias = "av.Packet[av.VideoStream]"
 
@@ -32,7 +32,6 @@ Without `fflags=nobuffer`, which throws away what was looked at: the key frame w
 _MAX_BROKEN_READS = 100
 """So many demuxer errors in a row, without one packet between them, are the end."""
 _PLAYLIST = "hls"
-_STANDARD_INPUT = "-"
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _NOT_VIDEO_FORMATS = frozenset({"tty"})
 """Formats that the library draws as pictures although they are text."""
@@ -103,7 +102,7 @@ def _file_address(target: Target) -> tuple[str, dict[str, str]]:
     Raises:
         SourceOpenError: there is no such file.
     """
-    if target.address == _STANDARD_INPUT:
+    if target.address == STANDARD_INPUT:
         return "pipe:0", {}
     path = Path(target.address)
     try:
@@ -170,7 +169,7 @@ def why_not_opened(error: BaseException, target: Target, open_timeout_ns: int) -
     if isinstance(error, av.error.InvalidDataError) and target.kind is TargetKind.FILE:
         if target.address.lower().endswith(".sdp"):
             return "describes a stream that is elsewhere; give the rtsp:// address of the camera"
-        if target.address == _STANDARD_INPUT:
+        if target.address == STANDARD_INPUT:
             return "what came in is no video"
         with Path(target.address).open("rb") as file:
             is_mp4 = file.read(8)[4:] == b"ftyp"

@@ -20,7 +20,12 @@ RECORDING_SUFFIXES = frozenset(
 )
 """Endings of a URL's path that promise a file of finite length; decided for good once the source is open."""
 
-HELP = "give a file, rtsp://, rtsps://, http://, https://, webcam:N, /dev/videoN or lavfi:GRAPH"
+STANDARD_INPUT = "-"
+"""The address of what is piped in."""
+
+HELP = (
+    "give a file, rtsp://, rtsps://, http://, https://, webcam:N, /dev/videoN, lavfi:GRAPH, or - for what is piped in"
+)
 
 
 class TargetKind(StrEnum):

@@ -22,7 +22,7 @@ from stages.capture.reading import LiveReading, Part, Reading, RecordedReading
 from stages.capture.rtsp.handshake import ClientSettings
 from stages.capture.rtsp.sdp import UnsupportedMedia
 from stages.capture.rtsp_input import NothingDecodable, RtspInput
-from stages.capture.targets import Target, TargetKind, parse_target
+from stages.capture.targets import STANDARD_INPUT, Target, TargetKind, parse_target
 from stages.capture.timeline import LiveTimeline, PacedTimeline
 from stages.capture.worker_input import WorkerInput
 from stages.payloads import MAX_PIXELS, Packet
@@ -42,7 +42,7 @@ Timeout = Annotated[Duration, Field(gt=0)]
 class VideoOptions(Options):
     """Settings of the video source."""
 
-    url: str = Field(repr=False, description="File, rtsp://, http(s)://, webcam:N, /dev/videoN or lavfi:GRAPH.")
+    url: str = Field(repr=False, description="File, rtsp://, http(s)://, webcam:N, /dev/videoN, lavfi:GRAPH, or -.")
     pace: Literal["none", "pts"] | Annotated[float, Field(gt=0, le=1000)] = Field(
         default="none", description="Play a recording as a live camera: at its own rate (pts) or at this many fps."
     )
@@ -133,7 +133,8 @@ class VideoSource(Source):
 
     @property
     def resource(self) -> str | None:
-        return f"file:{os.path.realpath(self._target.address)}" if self._target.kind is TargetKind.FILE else None
+        is_file = self._target.kind is TargetKind.FILE and self._target.address != STANDARD_INPUT
+        return f"file:{os.path.realpath(self._target.address)}" if is_file else None
 
     @property
     def live(self) -> bool:

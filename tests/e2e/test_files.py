@@ -214,3 +214,20 @@ def test_a_stage_of_a_users_own(pedestrians: Path, framepace: Callable[..., obje
     heights = [t["box"][3] - t["box"][1] for line in records(tmp_path / "near.jsonl") for t in line["tracks"]]
     assert heights
     assert min(heights) > 80  # measured ones are 90 at least, the filter's a little less
+
+
+@pytest.mark.parametrize("pace", ["none", "200"])
+def test_what_is_piped_in(pedestrians: Path, start: Callable[..., object], tmp_path: Path, pace: str) -> None:
+    """`-` is the standard input, in both modes; what comes in need not be complete when the run begins."""
+    piped = tmp_path / "piped.ts"
+    with av.open(str(pedestrians)) as clip, av.open(str(piped), "w") as container:
+        stream = container.add_stream_from_template(clip.streams.video[0])
+        for packet, _ in zip((each for each in clip.demux(video=0) if each.size), range(20), strict=False):
+            packet.stream = stream
+            container.mux(packet)
+    mode = "lossless" if pace == "none" else "live"
+    with piped.open("rb") as file:
+        program = start("run", "-", "--mode", mode, "--pace", pace, "--sink", "jsonl:o.jsonl", stdin=file)
+        _, said = program.communicate(timeout=60)
+    assert program.returncode == 0, said
+    assert [line["frame"] for line in records(tmp_path / "o.jsonl")] == list(range(20))
