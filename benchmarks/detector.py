@@ -55,6 +55,7 @@ def read_truth(path: Path) -> Truth:
     """Return the boxes (N, 4) x1, y1, x2, y2 of each frame, counted from 0."""
     rows = np.loadtxt(path, delimiter=",", ndmin=2)
     rows = rows[rows[:, 6] != 0]
+    rows[:, 2:4] -= 1  # pixels count from 1 there
     boxes = np.concatenate([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]], axis=1)
     return {int(frame) - 1: boxes[rows[:, 0] == frame] for frame in np.unique(rows[:, 0])}
 

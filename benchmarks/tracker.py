@@ -79,6 +79,7 @@ def read_mot(path: Path, frames: int | None = None) -> list[Boxes]:
     """Return the boxes of frames 1, 2, ... of a MOTChallenge file, without rows of confidence 0."""
     rows = np.loadtxt(path, delimiter=",", ndmin=2)
     rows = rows[rows[:, 6] > 0]
+    rows[:, 2:4] -= 1  # its pixels count from 1
     result = []
     for number in range(1, (frames or int(rows[:, 0].max())) + 1):
         of_frame = rows[rows[:, 0] == number]

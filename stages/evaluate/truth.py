@@ -100,9 +100,9 @@ def read_truth(path: Path, class_name: str = "person") -> Truth:
 
 
 def _from_mot(text: str, class_name: str) -> Truth:
-    """Read rows of frame (from 1), id, left, top, width, height, confidence, ...; those of confidence 0 do not count.
+    """Read rows of frame, id, left, top, width, height, confidence, ...; those of confidence 0 do not count.
 
-    The format is that of MOTChallenge (Leal-Taixé et al., 2015).
+    The format is that of MOTChallenge (Leal-Taixé et al., 2015), whose frames and pixels count from 1.
     """
     rows: dict[int, list[tuple[int, float, float, float, float]]] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -121,7 +121,7 @@ def _from_mot(text: str, class_name: str) -> Truth:
         if frame > MOST_FRAMES:
             raise ValueError(f"{number}: frame {frame} is beyond the {MOST_FRAMES} that a labelled clip may have")
         if confidence != 0:
-            rows.setdefault(frame - 1, []).append((object_id, left, top, width, height))
+            rows.setdefault(frame - 1, []).append((object_id, left - 1, top - 1, width, height))
         else:
             rows.setdefault(frame - 1, [])
     if not any(rows.values()):

@@ -10,9 +10,9 @@ from stages.sink.record import track_records
 class MotSink(TextFileSink):
     """Writes `frame, id, left, top, width, height, confidence, -1, -1, -1`, one row a track.
 
-    Frames count from 1, as evaluation tools expect; boxes are in source-picture pixels, measured from the picture's
-    corner. The format (Milan et al., MOT16: A Benchmark for Multi-Object Tracking, 2016, section 4) has no word for
-    class, forecast or blind: frames without tracks leave no row.
+    Frames and pixels count from 1, as evaluation tools expect: the picture's first pixel is (1, 1), so `left` and `top`
+    are larger by one than in records. The format (Milan et al., MOT16: A Benchmark for Multi-Object Tracking, 2016,
+    section 4) has no word for class, forecast or blind: frames without tracks leave no row.
     """
 
     def text(self, answer: Answer, *, gap: int) -> str:
@@ -24,6 +24,6 @@ def _row(frame: int, track: dict[str, object]) -> str:
     assert isinstance(box, list)
     left, top, right, bottom = box
     return (
-        f"{frame},{track['id']},{left:.2f},{top:.2f},{right - left:.2f},{bottom - top:.2f},{track['score']:.4f}"
+        f"{frame},{track['id']},{left + 1:.2f},{top + 1:.2f},{right - left:.2f},{bottom - top:.2f},{track['score']:.4f}"
         ",-1,-1,-1\n"
     )

@@ -16,6 +16,7 @@ from pipeline.clock import RealClock
 from pipeline.frame import FrameInfo
 from pipeline.testing import open_context
 from stages.detect.onnx import DetectOptions, OnnxDetector
+from stages.evaluate.truth import read_truth
 from stages.payloads import Picture, Tracks
 from stages.preprocess.letterbox import Letterbox
 from stages.track.tracker import Tracker, TrackerOptions
@@ -231,3 +232,11 @@ def test_what_is_piped_in(pedestrians: Path, start: Callable[..., object], tmp_p
         _, said = program.communicate(timeout=60)
     assert program.returncode == 0, said
     assert [line["frame"] for line in records(tmp_path / "o.jsonl")] == list(range(20))
+
+
+def test_boxes_of_other_formats_are_those_of_the_records(outputs: Path) -> None:
+    """MOTChallenge counts pixels from 1; what reads such files here takes that off again."""
+    truth = read_truth(outputs / "o.txt")
+    for line, objects in zip(records(outputs / "o.jsonl"), truth.frames, strict=False):
+        boxes = [track["box"] for track in line["tracks"]]
+        np.testing.assert_allclose(objects.boxes, boxes, atol=0.011)

@@ -33,11 +33,11 @@ def coco(path: Path, **changes: object) -> Path:
 
 
 def test_mot_rows_become_frames(tmp_path: Path) -> None:
-    """Frames count from 1 there and from 0 here; left, top, width, height; rows of confidence 0 do not count."""
+    """Frames and pixels count from 1 there, from 0 here; left, top, width, height; rows of confidence 0 do not count."""
     truth = read_truth(mot(tmp_path / "gt.txt", "3,5,10,20,30,40,1,-1,-1", "1,5,1,2,3,4,1", "1,6,0,0,9,9,0", ""))
     assert truth.class_names == ("person",)
     assert [len(objects) for objects in truth.frames] == [1, 0, 1]
-    assert truth.frames[2].boxes.tolist() == [[10, 20, 40, 60]]
+    assert truth.frames[2].boxes.tolist() == [[9, 19, 39, 59]]
     assert truth.frames[2].object_ids.tolist() == [5]
     assert truth.has_identities
 
@@ -123,7 +123,7 @@ def test_between_frames_objects_are_on_straight_lines(tmp_path: Path) -> None:
     )
     there = truth.between(0.25)
     assert there.object_ids.tolist() == [6]
-    np.testing.assert_allclose(there.boxes, [[52.5, 2, 62.5, 12]])
+    np.testing.assert_allclose(there.boxes, [[51.5, 1, 61.5, 11]])
     assert len(truth.between(0)) == 2
     assert len(truth.between(1.0)) == 2
     with pytest.raises(IndexError):

@@ -20,7 +20,7 @@ MakeTracks = Callable[..., Tracks]
 def test_exact_content(
     tmp_path: Path, make_answer: Make, make_tracks: MakeTracks, lossless_context: OpenContext
 ) -> None:
-    """Frames count from 1, boxes are corner and size, ten columns; frames without tracks leave no row."""
+    """Frames and pixels count from 1, boxes are corner and size, ten columns; frames without tracks leave no row."""
     path = tmp_path / "out.txt"
     sink = MotSink(FileOptions(path=str(path)))
     sink.open(lossless_context)
@@ -31,9 +31,9 @@ def test_exact_content(
     sink.write(make_answer(4, status=Status.FORECAST, tracks=make_tracks([(0, 0, 767.996, 576)]), live=False), gap=1)
     sink.close()
     assert path.read_text() == (
-        "1,7,10.00,20.00,40.00,80.00,0.8300,-1,-1,-1\n"
-        "1,8,-3.46,0.50,10.46,7.50,0.7300,-1,-1,-1\n"
-        "5,7,0.00,0.00,768.00,576.00,0.8300,-1,-1,-1\n"
+        "1,7,11.00,21.00,40.00,80.00,0.8300,-1,-1,-1\n"
+        "1,8,-2.46,1.50,10.46,7.50,0.7300,-1,-1,-1\n"
+        "5,7,1.00,1.00,768.00,576.00,0.8300,-1,-1,-1\n"
     )
 
 
