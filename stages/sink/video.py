@@ -10,7 +10,7 @@ import av
 import cv2
 import numpy as np
 from av.container import OutputContainer
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
 from pipeline.errors import SinkOpenError
@@ -27,6 +27,16 @@ _KEY_EVERY_TICKS = _TICKS_PER_S
 _STEP_AFTER_JUMP_TICKS = _TICKS_PER_S // 25
 _MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _ENCODER = {"preset": "veryfast", "crf": "23", "bf": "0", "forced-idr": "1"}
+_THREADS = 4
+"""Of a recording's encoder, whatever the machine has: its bytes depend on it."""
+_LOOKAHEAD_MOST = 10
+"""Pictures that the encoder looks ahead, as its preset says."""
+_LOOKAHEAD_BYTES = 128 << 20
+"""What they may hold; 8K has 50 MB a picture."""
+_MATRIX_BT709, _MATRIX_SMPTE170M = 1, 6
+"""How a stream names its matrix (ITU-T H.273 table 4); the converter has numbers of its own."""
+_HD_FROM_ROWS = 720
+"""Players take pictures of so many rows for BT.709, smaller ones for BT.601, where nothing says what they are."""
 
 
 class VideoSink(FileSink):
@@ -35,7 +45,8 @@ class VideoSink(FileSink):
     MP4 and MOV are written in fragments, Matroska in clusters: what is on disk can be played at any moment. Frames
     keep their presentation times. A frame without a picture repeats the last one (black before the first), with its
     own answer drawn on it. The first picture decides the size; later ones of another size are letterboxed into it, and
-    an odd size gets one more row or column. In lossless mode the same answers give the same bytes.
+    an odd size gets one more row or column. Colours are those of BT.709 from 720 rows on, of BT.601 below, and tagged
+    so. In lossless mode the same answers give the same bytes, on any number of processors.
 
     Frames before a picture size is known cannot be drawn; `left_out` counts them.
     """
@@ -59,7 +70,7 @@ class VideoSink(FileSink):
             raise SinkOpenError(self._path, f"cannot hold the video; end the name in {', '.join(_MUXERS)}")
         self._muxer = muxer
         live = context.mode is Mode.LIVE
-        self._threads = 1 if live else context.cores
+        self._threads = 1 if live else _THREADS
         # Without zerolatency the encoder keeps pictures back for better compression.
         self._encoder = {**_ENCODER, "tune": "zerolatency"} if live else _ENCODER
         super().open(context)
@@ -119,11 +130,20 @@ class _Video:
         if muxer != "matroska":
             options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
         self._container: OutputContainer = av.open(file, "w", format=muxer, options=options)
+        ahead = max(1, min(_LOOKAHEAD_MOST, _LOOKAHEAD_BYTES // (self._size[0] * self._size[1] * 3 // 2)))
+        if "tune" not in encoder:  # zerolatency looks at nothing ahead
+            encoder = {**encoder, "rc-lookahead": str(ahead)}
         self._stream: VideoStream = self._container.add_stream("libx264", rate=30, options=dict(encoder))
         context = self._stream.codec_context
         context.width, context.height = self._size
         context.pix_fmt = "yuv420p"
         context.time_base = self._stream.time_base = Fraction(1, _TICKS_PER_S)
+        hd = self._size[1] >= _HD_FROM_ROWS
+        self._colorspace = Colorspace.ITU709 if hd else Colorspace.ITU601
+        context.colorspace = _MATRIX_BT709 if hd else _MATRIX_SMPTE170M
+        context.color_primaries = ColorPrimaries.BT709 if hd else ColorPrimaries.SMPTE170M
+        context.color_trc = ColorTrc.BT709 if hd else ColorTrc.SMPTE170M
+        context.color_range = ColorRange.MPEG
         context.thread_count = threads
         context.gop_size = 10_000  # key pictures are asked for by time, not by count
         self._converter = VideoReformatter()
@@ -133,7 +153,13 @@ class _Video:
     def write(self, canvas: ByteArray, ticks: int) -> None:
         """Encode one picture, uint8 (H, W, 3) BGR, of whatever size."""
         picture = av.VideoFrame.from_ndarray(_fitted(canvas, self._size), format="bgr24")
-        frame = self._converter.reformat(picture, format="yuv420p", threads=1)
+        frame = self._converter.reformat(
+            picture,
+            format="yuv420p",
+            dst_colorspace=self._colorspace,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
+        )
         frame.pts, frame.time_base = ticks, Fraction(1, _TICKS_PER_S)
         if ticks >= self._next_key:
             frame.pict_type = av.video.frame.PictureType.I

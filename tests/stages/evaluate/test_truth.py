@@ -33,7 +33,7 @@ def coco(path: Path, **changes: object) -> Path:
 
 
 def test_mot_rows_become_frames(tmp_path: Path) -> None:
-    """Frames and pixels count from 1 there, from 0 here; left, top, width, height; rows of confidence 0 do not count."""
+    """Frames and pixels count from 1 there, from 0 here; left, top, width, height; confidence 0 does not count."""
     truth = read_truth(mot(tmp_path / "gt.txt", "3,5,10,20,30,40,1,-1,-1", "1,5,1,2,3,4,1", "1,6,0,0,9,9,0", ""))
     assert truth.class_names == ("person",)
     assert [len(objects) for objects in truth.frames] == [1, 0, 1]

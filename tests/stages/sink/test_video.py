@@ -98,6 +98,34 @@ def test_the_codec_is_one_that_every_player_knows(tmp_path: Path, make_answer: M
         assert (codec.name, codec.pix_fmt, codec.width, codec.height) == ("h264", "yuv420p", 320, 240)
 
 
+@pytest.mark.parametrize("suffix", _SUFFIXES)
+@pytest.mark.parametrize(
+    ("size", "matrix", "luma", "primaries"), [((1280, 720), 1, 74.7, 1), ((640, 480), 6, 88.1, 6)], ids=["hd", "sd"]
+)
+def test_colours_are_those_that_players_take_them_for(
+    tmp_path: Path, make_answer: Make, suffix: str, size: tuple[int, int], matrix: int, luma: float, primaries: int
+) -> None:
+    """BT.709 for HD, BT.601 below, 16 to 235, and the stream says so (luma of 192, 32, 64 after ITU-T H.273)."""
+    path = tmp_path / f"out{suffix}"
+    one = sink(path)
+    picture = np.empty((size[1], size[0], 3), np.uint8)
+    picture[:] = (64, 32, 192)
+    for number in range(5):
+        one.write(make_answer(number, picture=picture, size=size), gap=0)
+    one.close()
+    with av.open(str(path)) as container:
+        codec = container.streams.video[0].codec_context
+        assert (codec.colorspace, codec.color_range, codec.color_primaries, codec.color_trc) == (
+            matrix,
+            1,
+            primaries,
+            primaries,
+        )
+        frame = next(container.decode(video=0))
+        assert abs(float(frame.to_ndarray()[size[1] // 2, size[0] // 2]) - luma) < 2
+        assert np.abs(frame.to_ndarray(format="rgb24")[size[1] // 2, size[0] // 2] - (192.0, 32, 64)).max() < 6
+
+
 def test_the_answers_are_drawn(tmp_path: Path, make_answer: Make) -> None:
     """Each frame shows its own status, and the picture that was handed in stays as it was."""
     one = sink(tmp_path / "out.mp4", Mode.LIVE)
@@ -273,11 +301,14 @@ def test_a_deleted_file_fails_loudly(tmp_path: Path, make_answer: Make) -> None:
 
 @pytest.mark.parametrize("suffix", _SUFFIXES)
 def test_the_same_answers_give_the_same_bytes(
-    tmp_path: Path, make_answer: Make, suffix: str, lossless_context: OpenContext
+    tmp_path: Path, make_answer: Make, suffix: str, lossless_context: OpenContext, request: pytest.FixtureRequest
 ) -> None:
-    """Two lossless runs write identical files."""
+    """Two lossless runs write identical files, on one processor and on all."""
     digests = set()
-    for run in range(2):
+    processors = os.sched_getaffinity(0)
+    for run, allowed in enumerate((processors, {min(processors)})):
+        request.addfinalizer(lambda: os.sched_setaffinity(0, processors))
+        os.sched_setaffinity(0, allowed)
         path = tmp_path / f"{run}{suffix}"
         one = VideoSink(FileOptions(path=str(path)))
         one.open(lossless_context)
