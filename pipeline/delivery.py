@@ -8,7 +8,7 @@ import threading
 from pipeline.clock import Clock
 from pipeline.errors import LinkClosed, LinkEnded
 from pipeline.frame import Answer, Heartbeat, Mode
-from pipeline.link import Link, Policy
+from pipeline.link import Link, Policy, held_bytes
 from pipeline.logs import Complaints, about
 from pipeline.report import SinkReport
 from pipeline.stage import Sink
@@ -18,7 +18,11 @@ log = logging.getLogger("framepace.sink")
 
 _CAPACITY = 256
 _CAPACITY_WITH_PICTURES = 32
-"""Answers that a slow sink may lag behind; with a picture each is some megabytes."""
+"""Answers that a slow sink may lag behind; fewer where pictures are so large that they would fill the memory."""
+
+
+def _weight(item: Answer | Heartbeat) -> int:
+    return held_bytes(item.picture) if isinstance(item, Answer) else 0
 
 
 class Delivery:
@@ -34,13 +38,13 @@ class Delivery:
         self._clock = clock
         self._complaints = Complaints(log, clock)
         self._timings = timings or Timings()
-        self._capacity = _CAPACITY_WITH_PICTURES if sink.wants_pictures else _CAPACITY
         self.link: Link[Answer | Heartbeat] = Link(
             f"publish -> {name}",
-            capacity=self._capacity,
+            capacity=_CAPACITY_WITH_PICTURES if sink.wants_pictures else _CAPACITY,
             policy=Policy.DROP_OLDEST if mode is Mode.LIVE else Policy.BLOCK,
             clock=clock,
             on_drop=self.skip,
+            weigh=_weight,
         )
         self._last_frame = -1
         self._skipped_lock = threading.Lock()  # guards _skipped: answers are dropped at both ends of the queue
@@ -76,7 +80,7 @@ class Delivery:
 
     def give_way(self) -> None:
         """Let nobody wait for this sink any more: a full queue takes nothing from now on."""
-        if len(self.link) >= self._capacity:
+        if self.link.is_full:
             self.link.end()
 
     def close(self) -> None:

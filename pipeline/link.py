@@ -19,8 +19,18 @@ from pipeline.errors import LinkClosed, LinkEnded
 
 T = TypeVar("T")
 
+PICTURE_BYTES = 128 << 20
+"""What may wait in one queue of pictures: 41 of 1080p, 10 of 4K, 2 of 8K."""
+_ALWAYS = 2
+"""Items that fit into every link, however large they are: one that is worked on, and the next."""
 _SLICE_NS = NS_PER_S
 """Waits are cut into slices so that none is unbounded; close() and end() wake them earlier."""
+
+
+def held_bytes(payload: object) -> int:
+    """Return the bytes of memory that a payload says it holds (`nbytes`); 0 if it says nothing."""
+    held = getattr(payload, "nbytes", 0)
+    return held if isinstance(held, int) else 0
 
 
 class Policy(StrEnum):
@@ -50,10 +60,18 @@ class Link(Generic[T]):
         policy: what to do when full.
         clock: every wait goes through it.
         on_drop: called with each dropped item, outside the lock, on the putting thread.
+        weigh: gives the bytes that an item holds; more than two items hold at most `PICTURE_BYTES` together.
     """
 
     def __init__(
-        self, name: str, *, capacity: int, policy: Policy, clock: Clock, on_drop: Callable[[T], None] | None = None
+        self,
+        name: str,
+        *,
+        capacity: int,
+        policy: Policy,
+        clock: Clock,
+        on_drop: Callable[[T], None] | None = None,
+        weigh: Callable[[T], int] | None = None,
     ) -> None:
         if capacity < 1:
             raise ValueError(f"link {name}: capacity must be at least 1, not {capacity}")
@@ -62,7 +80,10 @@ class Link(Generic[T]):
         self._policy = policy
         self._clock = clock
         self._on_drop = on_drop
-        self._items: deque[tuple[int, T]] = deque()
+        self._weigh = weigh
+        self._items: deque[tuple[int, T, int]] = deque()
+        """When each was put, and its bytes."""
+        self._bytes = 0
         lock = threading.Lock()  # guards everything below; the two conditions share it
         self._not_empty = threading.Condition(lock)
         self._not_full = threading.Condition(lock)
@@ -84,24 +105,26 @@ class Link(Generic[T]):
         Raises:
             LinkClosed: the link was closed, or already ended.
         """
-        dropped: T | None = None
+        weight = 0 if self._weigh is None else self._weigh(item)
+        dropped: list[T] = []
         with self._not_empty:
             self._refuse_if_over()
             if self._policy is Policy.BLOCK:
-                self._wait_for_room()
-            has_dropped = len(self._items) >= self._capacity
-            self._items.append((self._clock.now_ns(), item))
+                self._wait_for_room(weight)
+            self._items.append((self._clock.now_ns(), item, weight))
+            self._bytes += weight
             now_ns = self._clock.now_ns()
             if by_ns is not None and now_ns > by_ns:
-                self._items.pop()
+                self._pop(newest=True)
                 return None
-            if has_dropped:
-                self._dropped += 1
-                dropped = (self._items.pop() if self._policy is Policy.DROP_NEWEST else self._items.popleft())[1]
+            while self._is_over(len(self._items), self._bytes):
+                dropped.append(self._pop(newest=self._policy is Policy.DROP_NEWEST)[1])
+            self._dropped += len(dropped)
             self._peak = max(self._peak, len(self._items))
             self._not_empty.notify()
-        if has_dropped and self._on_drop is not None:
-            self._on_drop(dropped)  # type: ignore[arg-type]  # has_dropped says that it is a T
+        if self._on_drop is not None:
+            for each in dropped:
+                self._on_drop(each)
         return now_ns
 
     def wait_get(self) -> tuple[T, int]:
@@ -145,8 +168,9 @@ class Link(Generic[T]):
         """Stop the link at once and return what was inside; idempotent."""
         with self._not_empty:
             self._closed = True
-            rest = [item for _, item in self._items]
+            rest = [item for _, item, _ in self._items]
             self._items.clear()
+            self._bytes = 0
             self._not_empty.notify_all()
             self._not_full.notify_all()
             return rest
@@ -159,13 +183,29 @@ class Link(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for one more item like the last."""
+        with self._not_empty:
+            last = self._items[-1][2] if self._items else 0
+            return self._is_over(len(self._items) + 1, self._bytes + last)
+
     def _take(self) -> tuple[T, int]:
-        put_ns, item = self._items.popleft()
+        put_ns, item = self._pop()
         self._not_full.notify()
         return item, self._clock.now_ns() - put_ns
 
-    def _wait_for_room(self) -> None:
-        while len(self._items) >= self._capacity:
+    def _pop(self, *, newest: bool = False) -> tuple[int, T]:
+        put_ns, item, weight = self._items.pop() if newest else self._items.popleft()
+        self._bytes -= weight
+        return put_ns, item
+
+    def _is_over(self, count: int, size: int) -> bool:
+        """Whether so many items of so many bytes together are too much."""
+        return count > self._capacity or (count > _ALWAYS and size > PICTURE_BYTES)
+
+    def _wait_for_room(self, weight: int) -> None:
+        while self._is_over(len(self._items) + 1, self._bytes + weight):
             self._clock.wait(self._not_full, _SLICE_NS)
             self._refuse_if_over()
 

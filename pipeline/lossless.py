@@ -21,7 +21,7 @@ from pipeline.frame import Answer, CaptureClock, Envelope, Fate, FrameInfo, Reas
 from pipeline.graph import Plan
 from pipeline.intake import Intake, Registered
 from pipeline.ledger import Ledger
-from pipeline.link import Link, Policy
+from pipeline.link import Link, Policy, held_bytes
 from pipeline.logs import Complaints
 from pipeline.report import Queue
 from pipeline.sequencer import Sequencer
@@ -46,6 +46,11 @@ class _Item:
     size: tuple[int, int]
     picture: object | None
     refused: Reason | None = None
+
+
+def _weight(item: _Item) -> int:
+    payload = item.envelope.payload
+    return held_bytes(payload) + (held_bytes(item.picture) if item.picture is not payload else 0)
 
 
 class _Group:
@@ -97,8 +102,8 @@ class LosslessEngine:
             _Group(list(stages), workers if stateless else 1)
             for stateless, stages in itertools.groupby(plan.stages, key=lambda named: named[1].stateless)
         ]
-        self._links = [self._link(group) for group in self._groups]
-        self._answers = Link[_Item]("-> publish", capacity=_CAPACITY, policy=Policy.BLOCK, clock=clock)
+        self._links = [self._link(group.stages[0][0]) for group in self._groups]
+        self._answers = self._link("publish")
         self._sequencers = [
             Sequencer(link, clock=clock, window=4 * workers) for link in [*self._links[1:], self._answers]
         ]
@@ -180,8 +185,8 @@ class LosslessEngine:
 
     # Capture and decode
 
-    def _link(self, group: _Group) -> Link[_Item]:
-        return Link(f"-> {group.stages[0][0]}", capacity=_CAPACITY, policy=Policy.BLOCK, clock=self._clock)
+    def _link(self, to: str) -> Link[_Item]:
+        return Link(f"-> {to}", capacity=_CAPACITY, policy=Policy.BLOCK, clock=self._clock, weigh=_weight)
 
     def _first_link(self) -> Link[_Item]:
         return self._links[0] if self._links else self._answers

@@ -87,6 +87,14 @@ class Picture:
         width, height = self.stored_size
         return (height, width) if self.rotation_deg in (90, 270) else (width, height)
 
+    @property
+    def nbytes(self) -> int:
+        """The memory that it holds, bytes; queues are bounded by it."""
+        if self.video is not None:
+            return sum(plane.buffer_size for plane in self.video.planes)
+        assert self.array is not None
+        return self.array.nbytes
+
     def bgr(self) -> ByteArray:
         """Return the upright picture, uint8 (H, W, 3) BGR, contiguous; a fresh conversion each time."""
         pixels = self.array if self.array is not None else self._converted()
@@ -168,6 +176,11 @@ class ModelInput:
     """(scale_x, scale_y, shift_x, shift_y): x_image = x_model * scale_x + shift_x, likewise y."""
     image_size: tuple[int, int]
     """Width and height of the upright source picture, pixels."""
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it holds, bytes."""
+        return self.tensor.nbytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

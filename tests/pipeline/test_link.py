@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.errors import LinkClosed, LinkEnded
-from pipeline.link import Link, Policy
+from pipeline.link import PICTURE_BYTES, Link, Policy
 from pipeline.testing import ManualClock
 
 OPERATIONS = st.lists(st.sampled_from(["put", "put", "put", "get", "get", "end", "close", "tick"]), max_size=40)
@@ -157,3 +157,46 @@ def test_what_was_put_before_the_end_is_still_there() -> None:
     assert [link.wait_get()[0], link.wait_get()[0]] == [1, 2]
     with pytest.raises(LinkEnded):
         link.wait_get()
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_large_items_are_bounded_by_their_bytes(policy: Policy) -> None:
+    """Two fit whatever they hold; more only as long as they stay below the bound together."""
+    dropped: list[int] = []
+    link = Link[int](
+        "test", capacity=8, policy=policy, clock=ManualClock(), on_drop=dropped.append, weigh=lambda item: item
+    )
+    large = PICTURE_BYTES // 2 + 1
+    link.wait_put(large)
+    assert not link.is_full
+    link.wait_put(large + 1)
+    assert link.is_full
+    if policy is not Policy.BLOCK:
+        link.wait_put(large + 2)
+        assert dropped == [large + 2 if policy is Policy.DROP_NEWEST else large]
+    assert len(link) == 2
+    link.wait_get()
+    link.wait_get()
+    for item in range(8):
+        link.wait_put(item)
+    assert link.is_full
+    assert len(link) == 8
+
+
+def test_one_large_item_takes_the_place_of_several() -> None:
+    """Each of those is dropped, and said."""
+    dropped: list[int] = []
+    sizes = dict.fromkeys(range(4), PICTURE_BYTES // 4) | {4: PICTURE_BYTES}
+    link = Link[int](
+        "test",
+        capacity=8,
+        policy=Policy.DROP_OLDEST,
+        clock=ManualClock(),
+        on_drop=dropped.append,
+        weigh=sizes.__getitem__,
+    )
+    for number in sizes:
+        link.wait_put(number)
+    assert dropped == [0, 1, 2]
+    assert link.statistics().dropped == 3
+    assert link.close() == [3, 4]
