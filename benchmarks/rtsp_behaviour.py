@@ -52,6 +52,8 @@ class Behaviour:
     """Sends one half of an interleaved packet, and nothing after it."""
     jump_ticks: int = 0
     """Added to the time stamps."""
+    ticks_per_s: int = 90_000
+    """By which the time stamps really go on; they are announced as 90 kHz."""
     ssrc: int = 0x5EED
     in_band_only: bool = False
     """Describes no parameter sets."""

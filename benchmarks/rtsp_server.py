@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import TextIO
 
 from rtsp_behaviour import Asked, Behaviour, Manners, Sent
-from rtsp_media import CLOCK_RATE, Clip, clip_from_file, numbered_clip
+from rtsp_media import Clip, clip_from_file, numbered_clip
 from rtsp_viewer import Viewer
 
 __all__ = ["Asked", "Behaviour", "Camera", "Clip", "Manners", "Sent", "clip_from_file", "numbered_clip"]
@@ -100,8 +100,8 @@ class Camera:
 
     def timestamp_at(self, at_s: float) -> int:
         """Return the RTP time stamp of a moment."""
-        ticks = self.first_timestamp + round((at_s - self._begin_s) * CLOCK_RATE) + self.behaviour.jump_ticks
-        return ticks & 0xFFFFFFFF
+        ticks = self.first_timestamp + round((at_s - self._begin_s) * self.behaviour.ticks_per_s)
+        return ticks + self.behaviour.jump_ticks & 0xFFFFFFFF
 
     def happens(self, share: float) -> bool:
         """Throw the dice for one packet."""

@@ -16,6 +16,8 @@ _PACKETS = 8
 _LOSE_BEYOND = 0.08
 _REGAIN_WITHIN = 0.05
 """How far their rate may be from that of time. Within it they are followed, as if the network drifted."""
+_SPREADS = 3
+"""Further by so many standard deviations of the distances between arrivals: both ends of a window may be delayed."""
 _BREAKS = 2
 """Lines that began anew within one judgement."""
 _APART_NS = 100 * NS_PER_MS
@@ -73,8 +75,11 @@ class StampTrust:
         if len(breaks) >= _BREAKS:
             return False
         leading = [step for step, _, _ in seen if step.stamps_ns is not None]
-        rate = sum(step.stamps_ns or 0 for step in leading) / max(sum(step.passed_ns for step in leading), 1)
-        if abs(rate - 1) > (_LOSE_BEYOND if self.holds else _REGAIN_WITHIN):
+        led_ns = max(sum(step.passed_ns for step in leading), 1)
+        rate = sum(step.stamps_ns or 0 for step in leading) / led_ns
+        arrivals_ns = list(accumulate(passed_ns for _, _, passed_ns in seen))
+        uncertain = _SPREADS * _spread_ns(arrivals_ns, 1) / led_ns
+        if abs(rate - 1) > (_LOSE_BEYOND if self.holds else _REGAIN_WITHIN) + uncertain:
             return False
         if breaks:
             seen = seen[breaks[0] :]

@@ -262,6 +262,20 @@ def test_a_step_back_costs_less_than_a_second() -> None:
         assert too_old(rows) * 40 < 1000, step_ms
 
 
+def test_right_stamps_are_believed_whatever_the_jitter() -> None:
+    """A network that delays by 50 ms in the mean bends the rate of arrivals within a second, not that of the stamps."""
+    chance = random.Random(1)
+    packets = [
+        Packet(packet.captured_ns, packet.pts_ns, packet.captured_ns + round(chance.expovariate(1 / 50) * NS_PER_MS))
+        for packet in stream(60)
+    ]
+    rows = timed(in_order(packets))
+    believed = sum(row.by_stamps for row in rows)
+    assert believed > 0.95 * len(rows)
+    taken_for_fresh = sum(row.too_old_ns < -TOLERANCE_NS for row in rows)
+    assert taken_for_fresh < 0.01 * len(rows)
+
+
 def test_b_frames_keep_their_place() -> None:
     """The stamps of pictures that are sent before earlier ones go back and forth without disturbing the clock."""
     rows = timed(reordered(stream(10, jitter_ms=0)))
