@@ -34,7 +34,9 @@ class SyntheticOptions(Options):
         default="none", description="Live at its own rate (pts) or at this many fps."
     )
     duration: Duration | None = Field(default=None, description="Stop after this much of the stream.")
-    max_frames: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Stop after this many frames.")
+    max_frames: Annotated[int, Field(ge=1, le=10**12)] | None = Field(
+        default=None, description="Stop after this many frames."
+    )
 
 
 class SyntheticSource(Source):

@@ -48,7 +48,9 @@ class VideoOptions(Options):
     )
     start: Duration = Field(default=0, description="Begin at this time of a recording.")
     duration: Duration | None = Field(default=None, description="Stop after this much of the stream.")
-    max_frames: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Stop after this many frames.")
+    max_frames: Annotated[int, Field(ge=1, le=10**12)] | None = Field(
+        default=None, description="Stop after this many frames."
+    )
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="RTSP: how the media travels.")
     client: Literal["auto", "own", "ffmpeg"] = Field(
         default="auto",

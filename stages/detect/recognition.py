@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from pipeline.errors import StageOpenError
 from stages.detect.evidence import Answers, are_decoded, are_scores, are_shares, are_whole
 from stages.detect.facts import FamilyName, ModelFacts, Signature
@@ -43,6 +45,8 @@ def recognise(signature: Signature, facts: ModelFacts, model: str, answers: Answ
         StageOpenError: it is none of those understood, or may be several, or its answers contradict what is said of it;
             tells what was seen and what to write where.
     """
+    if answers is not None and not _are_as_declared(signature, answers):
+        answers = None
     task = signature.metadata.get("task", "detect")  # Ultralytics: segment, pose, obb and classify are laid out alike
     if facts.family is None and task.lower().replace("-", " ").replace("_", " ").strip() not in _DETECTION:
         raise StageOpenError(model, f"is a model for the task {task!r}; framepace understands detect")
@@ -62,6 +66,15 @@ def recognise(signature: Signature, facts: ModelFacts, model: str, answers: Answ
     told = "said by its file, its metadata or the user" if facts.family is not None else f"outputs {listed}"
     _check_names(family, names, listed, model)
     return replace(_checked(family, signature, answers, model), evidence=told)
+
+
+def _are_as_declared(signature: Signature, answers: Answers) -> bool:
+    """Whether answers with three axes have as many, and as many columns, as the model declares."""
+    return all(
+        np.ndim(answers[tensor.name]) == 3 and tensor.shape[2] in (None, np.shape(answers[tensor.name])[2])
+        for tensor in signature.outputs
+        if len(tensor.shape) == 3
+    )
 
 
 def _check_names(family: Family, names: int | None, listed: str, model: str) -> None:

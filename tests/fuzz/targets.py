@@ -466,6 +466,8 @@ MODEL_SEEDS = [
     "in images tensor(float) 1 3 64 64\nout output0 tensor(float) 1 84 84\nmeta names {0: 'person', 1: 'car'}\n"
     "meta imgsz [64, 64]\nmeta stride 32\nmeta task detect",
     "in images tensor(float) 1 3 ? ?\nout dets tensor(float) 1 100 4\nout labels tensor(float) 1 100 91",
+    "in images tensor(float) 1 3 64 64\nodd dets tensor(float) 1 100 4\nodd labels tensor(float) 1 100 91",
+    "in images tensor(float) 1 3 64 64\nodd out tensor(float) 1 84 7",
     "in x tensor(uint8) ? 64 64 3\nout boxes tensor(float) ? 4\nout scores tensor(float) ?\nout labels tensor(int64) ?",
     "in images tensor(float) 1 3 64 64\nin orig_target_sizes tensor(int64) 1 2\nout output tensor(float) 1 84 85\n"
     'meta framepace.family yolov5\nmeta framepace.size 416\nmeta names ["a"]\nmeta end2end True',
@@ -478,21 +480,24 @@ class _MadeUpSession:
     """What onnxruntime shows of a model that text describes; it answers with numbers from 0 to 1.
 
     Args:
-        text: lines of `in NAME TYPE AXIS...`, `out NAME TYPE AXIS...` with ? for a free axis, and `meta KEY VALUE`.
+        text: lines of `in NAME TYPE AXIS...`, `out NAME TYPE AXIS...` with ? for a free axis, and `meta KEY VALUE`;
+            the answer of `odd` instead of `out` has other axes than are declared.
     """
 
     def __init__(self, text: str) -> None:
         self.inputs: list[SimpleNamespace] = []
         self.outputs: list[SimpleNamespace] = []
         self.metadata: dict[str, str] = {}
+        names: set[str] = set()
         for line in text.split("\n"):
             kind, *words = line.split(" ", 2)
             if kind == "meta" and len(words) == 2:
                 self.metadata[words[0]] = words[1]
-            elif kind in ("in", "out") and len(words) == 2:
+            elif kind in ("in", "out", "odd") and len(words) == 2 and words[0] not in names:
+                names.add(words[0])
                 dtype, *axes = words[1].split(" ")
                 shape = [int(axis) if axis.isascii() and axis.isdigit() and len(axis) < 6 else axis for axis in axes]
-                tensor = SimpleNamespace(name=words[0], type=dtype, shape=shape)
+                tensor = SimpleNamespace(name=words[0], type=dtype, shape=shape, is_odd=kind == "odd")
                 (self.inputs if kind == "in" else self.outputs).append(tensor)
 
     def get_inputs(self) -> list[SimpleNamespace]:
@@ -511,6 +516,8 @@ class _MadeUpSession:
         if tensor.type.startswith("seq"):
             return [{0: 0.5}]
         shape = [axis if isinstance(axis, int) else len(axis) % 5 for axis in tensor.shape]
+        if tensor.is_odd:
+            shape = shape[:-1] if len(tensor.name) % 2 else [axis // 2 for axis in shape]
         if np.prod(shape, dtype=float) > _MOST_ANSWERS or len(shape) > 8:
             raise RuntimeError("too large")
         values = np.linspace(0, 1, int(np.prod(shape))).reshape(shape)
@@ -528,6 +535,7 @@ class _MadeUpSession:
     b"[[[[[[[[",
     b"tensor(string)",
     b"seq(map)",
+    b"odd ",
 )
 def model(data: bytes) -> None:
     """A model whose file says anything is understood or refused in one line."""
@@ -755,7 +763,8 @@ def _passwords(url: str) -> Iterator[tuple[str, str]]:
         with contextlib.suppress(ValueError):
             parts = urlsplit(url)
             user_info = parts.netloc.rpartition("@")[0]
-            yield user_info.partition(":")[2], url.replace(user_info, "")
+            if f"{user_info}@" in url:  # urllib leaves out control characters
+                yield user_info.partition(":")[2], url.replace(user_info, "")
 
 
 @target("duration", lambda: [b"100ms", b"1.5 s", b".5h", b"2m"], b"9" * 400, b"us", b".", b" ", short_runs=400)

@@ -167,6 +167,21 @@ def test_answers_without_a_batch_or_scores(shape: tuple[int, ...], facts: ModelF
     assert recognise(model, facts, "m.onnx", answers).shares is False
 
 
+@pytest.mark.parametrize(
+    ("declared", "given"),
+    [
+        ([(1, 300, 91), (1, 300, 4)], [(91,), (300, 4)]),
+        ([(1, 8400, 85)], [(1, 8400, 3)]),
+        ([(1, 300, 7)], [(1, 300, 5)]),
+    ],
+)
+def test_answers_that_are_not_as_declared(declared: list[Shape], given: list[tuple[int, ...]]) -> None:
+    """Show nothing: the family is guessed by what is declared; whether they can be read is found out next."""
+    model = signature(*declared)
+    answers = {f"output{number}": np.zeros(shape, np.float32) for number, shape in enumerate(given)}
+    assert recognise(model, ModelFacts(), "m.onnx", answers).name == recognise(model, ModelFacts(), "m.onnx").name
+
+
 def test_a_sidecar_decides(make_model: Callable[..., Path], open_detector: Callable[..., OnnxDetector]) -> None:
     """An exported YOLOX with its decoding inside looks like one without; the sidecar says which it is."""
     rows = {"output": np.zeros((1, 126, 85), dtype=np.float32)}
