@@ -294,6 +294,10 @@ def record(recording: Recording, seconds: float) -> Scenario:
     packets = [Packet(shot.due_ns, stamps.pts_ns, stamps.arrival_ns) for shot, stamps in zip(sent, units, strict=False)]
     origin_ns = packets[0].captured_ns
     moved = [Packet(packet.captured_ns - origin_ns, packet.pts_ns, packet.arrival_ns - origin_ns) for packet in packets]
+
+    def make(_seed: int) -> list[Packet]:
+        return moved
+
     if not recording.holds_s:
-        return Scenario(recording.name, lambda seed: moved)
-    return Scenario(recording.name, lambda seed: moved, False, begin_s, begin_s + recording.holds_s)
+        return Scenario(recording.name, make)
+    return Scenario(recording.name, make, False, begin_s, begin_s + recording.holds_s)

@@ -20,12 +20,9 @@ MARGIN = 0.1
 width, or whose forecast is a little off, still overlaps itself (Yang et al., Hard to Track Objects, WACV 2023)."""
 
 
-def similarity_matrix(
-    first: BoxArray, second: BoxArray, first_classes: NDArray[np.int32], second_classes: NDArray[np.int32]
-) -> BoxArray:
-    """Return the (N, M) IoU of every pair of boxes grown by MARGIN, 0 between different classes."""
-    same_class = first_classes[:, None] == second_classes[None, :]
-    return np.asarray(iou_matrix(_grown(first), _grown(second)) * same_class)
+def overlaps(first: BoxArray, second: BoxArray) -> BoxArray:
+    """Return the (N, M) IoU of every pair of boxes grown by MARGIN."""
+    return np.asarray(iou_matrix(_grown(first), _grown(second)))
 
 
 def paired(similarity: BoxArray, threshold: float) -> tuple[IndexArray, IndexArray]:

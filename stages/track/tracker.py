@@ -19,15 +19,17 @@ from pipeline.units import Duration
 from stages.boxes import BoxArray, xyxy_from_cxcywh
 from stages.payloads import Detections, Picture
 from stages.track import kalman
-from stages.track.association import IndexArray, paired, similarity_matrix
+from stages.track.association import IndexArray, overlaps, paired
 from stages.track.follow import Follower
 from stages.track.kalman import DoubleArray
 from stages.track.lag import Lag
-from stages.track.population import Population, born, nobody
+from stages.track.population import Population, born, judged, nobody
 from stages.track.snapshot import Snapshot, moved
 
 UNCONFIRMED_LOST_NS = 500_000_000
 """A track that was seen once only, without confidence, and not again for this long is taken for a false alarm."""
+SAME_OBJECT_IOU = 0.6
+"""Boxes of different classes that overlap by more are the same object; a rider and the bicycle overlap by less."""
 MAX_COORDINATE_PX = 1e6
 """Boxes beyond are taken for garbage, like those that are not finite."""
 
@@ -133,21 +135,34 @@ class Tracker(Stage):
         tracks = self._tracks.take(self._alive(at_ns))
         last_ns = at_ns if self._last_ns is None else self._last_ns
         waiting = moved(tracks.motion, last_ns, at_ns)
-        followed = moved(tracks.motion, last_ns, at_ns, self._follower, visible=tracks.measured_ns == last_ns)
+        visible = tracks.measured_ns == last_ns
+        followed = moved(tracks.motion, last_ns, at_ns, self._follower, visible=visible)
         detections = _usable(detections)
         boxes = detections.boxes.astype(np.float64)
         high, low = self._split(detections.scores)
-        similarity = similarity_matrix(
-            xyxy_from_cxcywh(followed.position), boxes, tracks.class_ids, detections.class_ids
+        rows, columns = self._associated(
+            overlaps(xyxy_from_cxcywh(followed.position), boxes),
+            overlaps(tracks.boxes, boxes) * visible[:, None],
+            tracks.class_ids[:, None] == detections.class_ids[None, :],
+            high,
+            low,
         )
-        rows, columns = self._associated(similarity, high, low)
         measured = _cxcywh(boxes)
         found = waiting.take(rows)
         self._lag.learn(found, measured[columns])
+        class_ids, votes = judged(
+            tracks.class_ids[rows],
+            tracks.class_votes[rows],
+            detections.class_ids[columns],
+            detections.scores[columns],
+        )
         known = replace(
             tracks.take(rows),
             motion=kalman.corrected(found, measured[columns]),
+            class_ids=class_ids,
+            class_votes=votes,
             scores=detections.scores[columns],
+            boxes=boxes[columns],
             measured_ns=np.full(len(rows), at_ns, dtype=np.int64),
             confirmed=np.ones(len(rows), dtype=np.bool_),
         )
@@ -170,12 +185,38 @@ class Tracker(Stage):
         doubtful = ~confident & (scores >= self._options.low_score)
         return np.flatnonzero(confident), np.flatnonzero(doubtful)
 
-    def _associated(self, similarity: BoxArray, high: IndexArray, low: IndexArray) -> tuple[IndexArray, IndexArray]:
-        """Return which track (row) was measured by which detection (column)."""
-        rows, columns = paired(similarity[:, high], self._options.min_iou)
-        free = np.setdiff1d(np.arange(len(similarity)), rows)
-        low_rows, low_columns = paired(similarity[np.ix_(free, low)], self._options.min_iou_low)
-        return np.concatenate([rows, free[low_rows]]), np.concatenate([high[columns], low[low_columns]])
+    def _associated(
+        self, forecast: BoxArray, last: BoxArray, same_class: NDArray[np.bool_], high: IndexArray, low: IndexArray
+    ) -> tuple[IndexArray, IndexArray]:
+        """Return which track (row) was measured by which detection (column).
+
+        Each step takes what the ones before have left: confident detections where tracks are forecast; then where they
+        were in the frame before, for what starts, stops or turns, or when the camera does; then those of another class
+        that lie where the track is forecast, whose class is in doubt; then doubtful detections.
+
+        Args:
+            forecast: (N, M) overlaps of the boxes with where the tracks are forecast.
+            last: (N, M) overlaps with where they were in the frame before; 0 if it did not show them.
+            same_class: (N, M)
+            high: confident detections.
+            low: doubtful detections.
+        """
+        steps = (
+            (forecast * same_class, high, self._options.min_iou),
+            (last * same_class, high, self._options.min_iou),
+            (forecast, high, SAME_OBJECT_IOU),
+            (forecast * same_class, low, self._options.min_iou_low),
+        )
+        rows = columns = np.zeros(0, dtype=np.intp)
+        for similarity, candidates, threshold in steps:
+            free = np.setdiff1d(np.arange(len(forecast)), rows)
+            left = np.setdiff1d(candidates, columns)
+            if not len(free) or not len(left):
+                continue
+            found_rows, found_columns = paired(similarity[np.ix_(free, left)], threshold)
+            rows = np.concatenate([rows, free[found_rows]])
+            columns = np.concatenate([columns, left[found_columns]])
+        return rows, columns
 
     def _born(self, measured: DoubleArray, detections: Detections, new: IndexArray, at_ns: int) -> Population:
         """Return new tracks, as agile as those around them (geometric mean), since one scene moves in one manner."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stages.track.association import MARGIN, paired, similarity_matrix
+from stages.track.association import MARGIN, overlaps, paired
 
 _SHAPE = st.tuples(st.integers(0, 4), st.integers(0, 4))
 _SIMILARITY = _SHAPE.flatmap(lambda shape: arrays(np.float64, shape, elements=st.floats(0, 1)))
@@ -60,19 +60,12 @@ def test_nothing_to_pair(shape: tuple[int, int]) -> None:
     assert len(rows) == len(columns) == 0
 
 
-def test_different_classes_have_nothing_in_common() -> None:
-    """The same box with another class has similarity 0; with the same class 1."""
-    boxes = np.array([[0.0, 0, 10, 10], [0.0, 0, 10, 10]])
-    similarity = similarity_matrix(boxes[:1], boxes, np.array([3], np.int32), np.array([3, 4], np.int32))
-    assert similarity == pytest.approx(np.array([[1.0, 0.0]]))
-
-
 def test_boxes_are_compared_after_growing() -> None:
     """Neighbours that are less than two margins apart still overlap; those further apart do not."""
     one = np.array([[0.0, 0, 100, 100]])
     near, far = 100 + 200 * MARGIN - 1, 100 + 200 * MARGIN + 1
     others = np.array([[near, 0, near + 100, 100], [far, 0, far + 100, 100]])
-    similarity = similarity_matrix(one, others, np.zeros(1, np.int32), np.zeros(2, np.int32))
+    similarity = overlaps(one, others)
     grown = 100 * (1 + 2 * MARGIN)
     assert similarity[0, 0] == pytest.approx(1 * grown / (2 * grown**2 - grown))
     assert similarity[0, 1] == 0
