@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import Problem
+from pipeline.masking import masked_settings
 from pipeline.registry import near
 
 _UNION_TAG = re.compile(r"^(str|int|float|bool|PartConfig|(function|lax|constrained|nullable)-.*|literal\[.*)$")
@@ -37,7 +38,7 @@ def _path(location: Iterable[int | str]) -> str:
         if isinstance(step, int):
             steps.append(f"[{step}]")
         elif not _UNION_TAG.match(step):
-            steps.append(f".{step}")
+            steps.append(f".{masked_settings(step)}")
     return "".join(steps)
 
 
