@@ -274,6 +274,8 @@ def _add_registered_commands() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    if os.environ.get("COLUMNS", "").strip("0 ") == "":
+        os.environ.pop("COLUMNS", None)  # of a terminal without a width: nothing would be shown at all
     with guarded_streams():
         code = call(_run_commands)
         try:

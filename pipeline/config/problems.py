@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -11,9 +11,18 @@ from pydantic_core import ErrorDetails
 from pipeline.errors import Problem
 from pipeline.masking import masked_settings
 from pipeline.registry import near
+from pipeline.units import format_duration
 
 _UNION_TAG = re.compile(r"^(str|int|float|bool|PartConfig|(function|lax|constrained|nullable)-.*|literal\[.*)$")
 """Names that pydantic puts into a location for the members of a union; people did not write them."""
+
+_BOUNDS = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+"""Kinds of faults of numbers and durations: the word, and what pydantic calls the bound."""
 
 
 def problems_from(error: ValidationError, model: type[BaseModel], *, prefix: str = "$") -> list[Problem]:
@@ -24,11 +33,33 @@ def problems_from(error: ValidationError, model: type[BaseModel], *, prefix: str
         model: for the allowed keys.
         prefix: the path of the validated mapping inside the whole configuration.
     """
-    problems: dict[str, str] = {}
+    faults: dict[str, list[ErrorDetails]] = {}
     for details in error.errors():
-        path = prefix + _path(details["loc"])
-        problems.setdefault(path, _message(details, model))
-    return [Problem(path, message) for path, message in problems.items()]
+        faults.setdefault(prefix + _path(details["loc"]), []).append(details)
+    return [Problem(path, _told(of_place, model)) for path, of_place in faults.items()]
+
+
+def _told(of_place: Sequence[ErrorDetails], model: type[BaseModel]) -> str:
+    """Return one message for one place, whose union may have one fault for each of its members."""
+    first = of_place[0]
+    wanted = list(dict.fromkeys(_wanted(details) for details in of_place))
+    is_one_of_some = len(of_place) == 1 and first["type"] == "literal_error"  # the usual words will do
+    if None in wanted or is_one_of_some:
+        return _message(first, model)
+    return _with_input(f"must be {', or '.join(text for text in wanted if text is not None)}", first)
+
+
+def _wanted(details: ErrorDetails) -> str | None:
+    """Return what would be right, in the unit in which people write it; None if that takes a sentence."""
+    context = details.get("ctx", {})
+    if details["type"] == "literal_error":
+        return str(context["expected"])
+    if details["type"] not in _BOUNDS:
+        return None
+    word, key = _BOUNDS[details["type"]]
+    bound = context[key]
+    is_duration = isinstance(details["input"], str) and isinstance(bound, int)
+    return f"{word} {format_duration(bound) if is_duration and bound else f'{bound:g}'}"
 
 
 def _path(location: Iterable[int | str]) -> str:
@@ -50,6 +81,11 @@ def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
     if details["type"] == "missing":
         return "is missing"
     message = details["msg"].removeprefix("Value error, ")
+    return _with_input(message, details)
+
+
+def _with_input(message: str, details: ErrorDetails) -> str:
+    """Return the message with what was written, unless that could be a secret."""
     shown = repr(details["input"])
     told = isinstance(details["input"], Mapping) or shown in message
     if told or "://" in shown or details["loc"][-1:] == ("token",):  # a URL may hold a password
