@@ -19,7 +19,7 @@ from stages.capture.demux import DemuxFailed, open_input, tls_options
 from stages.capture.freeze import FreezeWatch
 from stages.capture.live_input import FFmpegInput, LiveInput
 from stages.capture.reading import LiveReading, Part, Reading, RecordedReading
-from stages.capture.rtsp.handshake import ClientSettings
+from stages.capture.rtsp.handshake import CannotOpen, ClientSettings, Handshake
 from stages.capture.rtsp.sdp import UnsupportedMedia
 from stages.capture.rtsp_input import NothingDecodable, RtspInput
 from stages.capture.targets import STANDARD_INPUT, Target, TargetKind, parse_target
@@ -268,7 +268,7 @@ class VideoSource(Source):
                 stall_timeout_ns=options.stall_timeout,
             )
         return WorkerInput(
-            self._target,
+            self._guarded_target(clock),
             clock,
             options=self._bound() | self._demuxer_options(),
             open_timeout_ns=options.open_timeout,
@@ -276,21 +276,40 @@ class VideoSource(Source):
             is_interrupted=lambda: self._is_interrupted,
         )
 
+    def _guarded_target(self, clock: Clock) -> Target:
+        """Return what FFmpeg may open: its RTSP client looks at no certificate, and shows a password to whoever it is
+        redirected to. So ours goes the way first.
+
+        Raises:
+            SourceOpenError: the way ends, or leads to a server that is not trusted.
+        """
+        target = self._target
+        needs_guard = target.address.lower().startswith("rtsps:") or "@" in target.address
+        if target.kind is not TargetKind.RTSP or not needs_guard:
+            return target
+        try:
+            handshake = Handshake(target.address, self._client_settings(), clock, lambda: self._is_interrupted)
+            return Target(TargetKind.RTSP, handshake.locate())
+        except CannotOpen as error:
+            raise SourceOpenError(target.shown, str(error)) from None
+
     def _connect_rtsp(self, clock: Clock) -> LiveInput:
+        return RtspInput(
+            self._target,
+            self._client_settings(),
+            clock,
+            synchronised_clocks=self._options.synchronised_clocks,
+            is_interrupted=lambda: self._is_interrupted,
+        )
+
+    def _client_settings(self) -> ClientSettings:
         options = self._options
-        settings = ClientSettings(
+        return ClientSettings(
             transport=options.transport,
             open_timeout_ns=options.open_timeout,
             stall_timeout_ns=options.stall_timeout,
             reorder_ns=options.reorder,
             verify_tls=options.verify_tls,
-        )
-        return RtspInput(
-            self._target,
-            settings,
-            clock,
-            synchronised_clocks=options.synchronised_clocks,
-            is_interrupted=lambda: self._is_interrupted,
         )
 
     def _bound(self) -> dict[str, str]:

@@ -435,10 +435,11 @@ def test_tls_is_spoken_with_a_camera_that_is_trusted_as_it_is(rtsp, clip, watch,
         assert finished(viewing).frames.undecodable == 0
 
 
-def test_a_certificate_that_is_not_trusted_is_refused(rtsp, clip, watch, certificate) -> None:  # type: ignore[no-untyped-def]
-    """And the line says what would take it."""
+@pytest.mark.parametrize("client", ["own", "ffmpeg"])
+def test_a_certificate_that_is_not_trusted_is_refused(rtsp, clip, watch, certificate, client: str) -> None:  # type: ignore[no-untyped-def]
+    """Whoever reads it; and the line says what would take it."""
     with (
         rtsp.Camera(clip(), tls=certificate) as camera,
         pytest.raises(OSError, match=r"certificate is not trusted .*verify_tls: false"),
     ):
-        watch(camera.url)
+        watch(camera.url, client=client)

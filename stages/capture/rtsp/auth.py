@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 _MOST_TRIES = 5
 _MOST_CHALLENGE_CHARACTERS = 8192
@@ -51,6 +51,14 @@ def split_credentials(url: str) -> tuple[str, Credentials | None]:
     user, _, password = rest[:end].partition(":")
     credentials = Credentials(unquote(user), unquote(password)) if end else None
     return f"{scheme}://{rest[end + 1 :]}", credentials
+
+
+def with_credentials(url: str, credentials: Credentials | None) -> str:
+    """Return a URL without user information with the credentials in it, written as RFC 3986 wants them."""
+    if credentials is None:
+        return url
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{quote(credentials.user, safe='')}:{quote(credentials.password, safe='')}@{rest}"
 
 
 def _end_of_user_information(rest: str) -> int:

@@ -6,12 +6,12 @@ import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from pipeline.clock import NS_PER_MS, Clock
 from pipeline.units import format_duration
-from stages.capture.rtsp.auth import Authenticator, split_credentials, unanswerable
+from stages.capture.rtsp.auth import Authenticator, Credentials, split_credentials, unanswerable, with_credentials
 from stages.capture.rtsp.carrier import Carrier, carriers
 from stages.capture.rtsp.messages import ProtocolError, Response
 from stages.capture.rtsp.sdp import NoVideo, UnsupportedMedia, VideoMedia, aggregate_url, control_url, parse_sdp
@@ -19,6 +19,8 @@ from stages.capture.rtsp.session import Session
 from stages.capture.rtsp.sockets import Connection, ConnectionEnded, Interrupted, Patience, TimedOut
 
 log = logging.getLogger("framepace.source")
+
+_T = TypeVar("_T")
 
 _MOST_REDIRECTS = 5
 _PORTS = {"rtsp": 554, "rtsps": 322}
@@ -73,6 +75,19 @@ class Playing:
         self.session.connection.close(self.session.farewell(self.url), patience)
 
 
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """What a server told of a stream, and where it was asked."""
+
+    session: Session
+    url: str
+    """Without credentials."""
+    credentials: Credentials | None
+    """That may be shown there."""
+    options: Response
+    response: Response
+
+
 class Handshake:
     """Opens one stream.
 
@@ -96,9 +111,23 @@ class Handshake:
             CannotOpen: it cannot be.
             UnsupportedMedia: there is video, but none that we can take apart.
         """
+        return self._in_words(self._play)
+
+    def locate(self) -> str:
+        """Return where the stream is described, behind all redirects, with the credentials that may be shown there.
+
+        For a client that follows redirects with the credentials of another host and looks at no certificate.
+
+        Raises:
+            CannotOpen: it is not described.
+        """
+        return self._in_words(self._name)
+
+    def _in_words(self, use: Callable[[_Described, Patience], _T]) -> _T:
+        """Return what is made of the stream's description; say what goes wrong in plain words."""
         patience = Patience(self._clock, self._settings.open_timeout_ns, self._is_interrupted)
         try:
-            return self._follow(patience)
+            return self._follow(use, patience)
         except Interrupted:
             raise CannotOpen("the run is being stopped") from None
         except TimedOut:
@@ -119,21 +148,26 @@ class Handshake:
         except OSError as error:
             raise CannotOpen((error.strerror or str(error)).lower()) from None
 
-    def _follow(self, patience: Patience) -> Playing:
-        """Open, redirected or not; credentials go to the host that they were written for, and to no other."""
+    def _follow(self, use: Callable[[_Described, Patience], _T], patience: Patience) -> _T:
+        """Use the description, redirected or not; credentials go to the host that they were written for, and no other.
+
+        The connection is closed unless it is used without an error.
+        """
         url, credentials = split_credentials(self._url)
         for _ in range(_MOST_REDIRECTS + 1):
-            connection = self._connect(url, patience)
-            session = Session(connection, self._clock, Authenticator(credentials))
+            session = Session(self._connect(url, patience), self._clock, Authenticator(credentials))
             try:
-                described = self._describe(session, url, patience)
-                if isinstance(described, Playing):
-                    return described
+                options = session.ask("OPTIONS", url, {}, patience)
+                response = session.ask("DESCRIBE", url, {"Accept": "application/sdp"}, patience)
+                location = response.headers.get("Location") if 300 <= response.status < 400 else None
+                if not location:
+                    _check(response, "DESCRIBE", shown=session.can_log_in)
+                    return use(_Described(session, url, credentials, options, response), patience)
             except BaseException:
                 self._leave(session)
                 raise
             self._leave(session)
-            target, written = split_credentials(urljoin(url, described))
+            target, written = split_credentials(urljoin(url, location))
             url, credentials = target, written or (credentials if _is_same_host(url, target) else None)
         raise CannotOpen(f"redirects more than {_MOST_REDIRECTS} times")
 
@@ -158,17 +192,15 @@ class Handshake:
     def _leave(self, session: Session) -> None:
         session.connection.close(b"", Patience(self._clock, _FAREWELL_NS, self._is_interrupted))
 
-    def _describe(self, session: Session, url: str, patience: Patience) -> Playing | str:
-        """Return the stream, or where it has moved to."""
-        options = session.ask("OPTIONS", url, {}, patience)
-        response = session.ask("DESCRIBE", url, {"Accept": "application/sdp"}, patience)
-        location = response.headers.get("Location")
-        if 300 <= response.status < 400 and location:
-            return location
-        _check(response, "DESCRIBE", shown=session.can_log_in)
-        media = parse_sdp(response.body)
-        base = response.headers.get("Content-Base") or response.headers.get("Content-Location") or url
-        base = urljoin(url, base.strip())
+    def _name(self, described: _Described, patience: Patience) -> str:
+        self._leave(described.session)
+        return with_credentials(described.url, described.credentials)
+
+    def _play(self, described: _Described, patience: Patience) -> Playing:
+        session, headers = described.session, described.response.headers
+        media = parse_sdp(described.response.body)
+        base = headers.get("Content-Base") or headers.get("Content-Location") or described.url
+        base = urljoin(described.url, base.strip())
         carrier = self._set_up(session, control_url(base, media), patience)
         try:
             whole = aggregate_url(base, media)
@@ -176,7 +208,7 @@ class Handshake:
         except BaseException:
             carrier.close()
             raise
-        methods = options.headers.get("Public") or ""
+        methods = described.options.headers.get("Public") or ""
         return Playing(session, carrier, media, whole, has_get_parameter="GET_PARAMETER" in methods.upper())
 
     def _set_up(self, session: Session, url: str, patience: Patience) -> Carrier:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from pipeline.clock import NS_PER_MS, NS_PER_S, RealClock
-from pipeline.errors import Outage, StreamLost
+from pipeline.errors import Outage, SourceOpenError, StreamLost
+from pipeline.testing import open_context
 from stages.capture.rtsp.client import RtspClient
-from stages.capture.rtsp.handshake import CannotOpen, ClientSettings
+from stages.capture.rtsp.handshake import CannotOpen, ClientSettings, Handshake
 from stages.capture.rtsp.sdp import UnsupportedMedia
+from stages.capture.video import VideoOptions, VideoSource
 
 SDP = """v=0
 o=- 0 0 IN IP4 127.0.0.1
@@ -234,6 +236,42 @@ def test_the_password_is_shown_when_asked_for_and_never_in_the_url(serve) -> Non
     assert "Authorization" not in tried[0]
     assert f"Authorization: Basic {expected}" in tried[1]
     assert not any("user" in url for _, url, _ in camera.requests)
+
+
+@pytest.mark.parametrize(
+    ("moved_to", "found"),
+    [
+        (None, "rtsp://us%40r:p%2Fw@127.0.0.1:{first}/live"),
+        ("rtsp://127.0.0.1:{second}/there", "rtsp://us%40r:p%2Fw@127.0.0.1:{second}/there"),
+        ("rtsp://localhost:{second}/there", "rtsp://localhost:{second}/there"),
+        ("rtsp://its:own@localhost:{second}/there", "rtsp://its:own@localhost:{second}/there"),
+    ],
+)
+def test_where_another_client_may_go(serve, moved_to, found) -> None:  # type: ignore[no-untyped-def]
+    """Behind all redirects, with the credentials that may be shown there; nothing is set up on the way."""
+    second_camera = Camera()
+    second = serve(second_camera)
+    moved = {} if moved_to is None else {"DESCRIBE": f"302 Moved\r\nLocation: {moved_to.format(second=second)}\r\n"}
+    first_camera = Camera(moved)
+    first = serve(first_camera)
+    url = f"rtsp://us%40r:p%2Fw@127.0.0.1:{first}/live"
+    assert Handshake(url, settings(), RealClock(), never).locate() == found.format(first=first, second=second)
+    cameras = [first_camera, second_camera] if moved_to else [first_camera]
+    assert all(camera.hung_up.wait(5) for camera in cameras)
+    assert {method for camera in cameras for method, _, _ in camera.requests} == {"OPTIONS", "DESCRIBE"}
+
+
+def test_ffmpeg_takes_no_credentials_to_another_host(serve) -> None:  # type: ignore[no-untyped-def]
+    """It would, if it were redirected itself."""
+    challenge = '401 Unauthorized\r\nWWW-Authenticate: Basic realm="x"\r\n'
+    other = Camera({"DESCRIBE": challenge})
+    first = Camera({"DESCRIBE": f"301 Moved\r\nLocation: rtsp://localhost:{serve(other)}/live\r\n"})
+    url = f"rtsp://user:secret@127.0.0.1:{serve(first)}/live"
+    source = VideoSource(VideoOptions(url=url, client="ffmpeg"))
+    with pytest.raises(SourceOpenError, match="none is in its address") as caught:
+        source.open(open_context(RealClock()))
+    assert "secret" not in str(caught.value)
+    assert not any("Authorization" in headers for _, _, headers in other.requests)
 
 
 def test_the_urls_are_those_of_the_description(serve) -> None:  # type: ignore[no-untyped-def]
