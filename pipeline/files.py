@@ -1,12 +1,18 @@
-"""Files by what they are, not by what they are called; and drafts that nobody can put a link in the way of."""
+"""Files by what they are, not by what they are called; drafts that nobody can put a link in the way of; secrets."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
 import tempfile
 from pathlib import Path
+
+log = logging.getLogger("framepace")
+
+_FOR_OTHERS = 0o004
+_MOST_OF_LINE = 65_536
 
 Identity = tuple[int, int] | str
 
@@ -58,6 +64,26 @@ def write_whole(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(draft)
         raise
+
+
+def read_secret(path: str) -> str:
+    """Return the first line of a file, without the space around it; warn if all users of the machine can read it.
+
+    Raises:
+        ValueError: it cannot be read, or has no such line.
+    """
+    try:
+        with Path(os.path.expanduser(path)).open(encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_mode & _FOR_OTHERS:
+                log.warning("%s can be read by everybody on this machine; chmod 600 it", path)
+            secret = file.readline(_MOST_OF_LINE).strip()
+    except OSError as error:
+        raise ValueError(f"cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise ValueError("cannot be read: it is no text") from error
+    if not secret:
+        raise ValueError("its first line is empty")
+    return secret
 
 
 def _usual_mode() -> int:

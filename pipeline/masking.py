@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 STARS = "***"
+_LEAST_SECRET = 3
+"""Characters; hiding what is shorter would leave nothing to read."""
+_hidden: set[str] = set()
+"""What configurations put into addresses by reference, for the life of the process."""
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*+://", re.IGNORECASE)
 _BEFORE_SCHEME = re.compile(r"[^a-z]*", re.IGNORECASE)
 _NOT_OF_SCHEME = re.compile(r"[^a-z0-9+.-]", re.IGNORECASE)
@@ -33,12 +37,25 @@ _SECRET_NAME = re.compile(
 """Names of settings that hold a secret; hiding too much is the safe side."""
 
 
+def hide(*secrets: str) -> None:
+    """Have these texts masked in every address from now on, wherever in it they stand."""
+    _hidden.update(secret for secret in secrets if len(secret) >= _LEAST_SECRET)
+
+
 def masked(url: str) -> str:
     """Return the URL with `***` for user, password and query values; any other text comes back unchanged.
 
     Cameras also take credentials in the path (`/user=admin&password=...`, `/live/admin/...`), people write passwords
     with `@` and `/` unescaped, and mistype; hiding too much is the safe side.
     """
+    shown = _masked(url)
+    if "://" in url:
+        for secret in sorted(_hidden, key=len, reverse=True):
+            shown = shown.replace(secret, STARS)
+    return shown
+
+
+def _masked(url: str) -> str:
     before = len(url) - len(url.lstrip())
     scheme = _SCHEME.match(url, before)
     if scheme is None:
@@ -135,4 +152,5 @@ def _secrets(url: str) -> set[str]:
     for login in _LOGIN_IN_PATH.finditer(rest.partition("?")[0]):
         found.update((login[2] or login[4]).split("/"))
     found |= {unquote(secret) for secret in found}
-    return {secret for secret in found if len(secret) > 2}
+    found |= {secret for secret in _hidden if secret in url}
+    return {secret for secret in found if len(secret) >= _LEAST_SECRET}

@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.config.build import Built, Overrides, build, part_problems, source_part
 from pipeline.config.load import parse, read_yaml, salvaged
 from pipeline.config.model import RunConfig
+from pipeline.config.references import resolved
 from pipeline.errors import ConfigError
 from pipeline.registry import find_sink
 
@@ -59,11 +60,12 @@ def raw_from_flags(flags: Flags) -> dict[str, object]:
     """Return the configuration as written, in the file and, above it, on the command line.
 
     Raises:
-        ConfigError: there is no source, or the file cannot be read.
+        ConfigError: there is no source, the file cannot be read, or what a text refers to is missing.
     """
     raw = read_yaml(flags.config) if flags.config is not None else {}
     if flags.source is not None:
-        raw["source"] = _source_over(raw.get("source"), flags.source)
+        source = str(resolved({"SOURCE": flags.source}, os.environ, prefix="")["SOURCE"])
+        raw["source"] = _source_over(raw.get("source"), source)
     if "source" not in raw:
         raise ConfigError.one("SOURCE", "is missing; give a file, a URL, webcam:0, or --config with a source")
     plain = {

@@ -2,10 +2,11 @@
 
 From the bottom up; every module imports only modules above it in this list:
 
-    text       YAML as people mean it
-    model      what can be written
-    problems   errors as people read them
-    load       files and flags
-    effective  the configuration in force
-    build      parts and plan
+    text        YAML as people mean it
+    model       what can be written
+    problems    errors as people read them
+    references  texts that name a secret instead of holding it
+    load        files and flags
+    effective   the configuration in force
+    build       parts and plan
 """

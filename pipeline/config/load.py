@@ -11,15 +11,16 @@ from pydantic import ValidationError
 
 from pipeline.config.model import PartConfig, RunConfig
 from pipeline.config.problems import problems_from
+from pipeline.config.references import resolved
 from pipeline.config.text import strict_yaml
 from pipeline.errors import ConfigError
 
 
 def read_yaml(path: Path) -> dict[str, object]:
-    """Return the mapping in a YAML file.
+    """Return the mapping in a YAML file, with what its texts refer to.
 
     Raises:
-        ConfigError: the file cannot be read, is not YAML, or is not a mapping.
+        ConfigError: the file cannot be read, is not YAML, or is not a mapping; what a text refers to is missing.
     """
     try:
         loaded = strict_yaml(Path(os.path.expanduser(path)).read_text(encoding="utf-8"))
@@ -34,7 +35,7 @@ def read_yaml(path: Path) -> dict[str, object]:
         raise ConfigError.one("--config", f"{path}{where}: not valid YAML: {why}") from error
     if not isinstance(loaded, dict):
         raise ConfigError.one("--config", f"{path} must hold a mapping of settings, not {type(loaded).__name__}")
-    return loaded
+    return resolved(loaded, os.environ)
 
 
 def parse(raw: Mapping[str, object]) -> RunConfig:

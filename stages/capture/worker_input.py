@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -29,6 +30,11 @@ _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from stages.capture.worker_p
 """Finds its modules where this process does, wherever the working directory is."""
 _NAME = "framepace-capture"
 """For whoever looks at the list of processes."""
+_INHERITED = re.compile(
+    r"PATH|HOME|TZ|TMPDIR|LANG|LC_.*|LD_.*|PYTHON.*|VIRTUAL_ENV|SSL_CERT_(FILE|DIR)|(https?|all|no)_proxy",
+    re.IGNORECASE,
+)
+"""The variables that a process that reads a camera may need; the others may be secrets."""
 _START_NS = 5 * NS_PER_S
 """Until the process is there: 0.2 s, many times that on a machine that is starting a fleet of them."""
 _WORDS_NS = 250 * NS_PER_MS
@@ -249,4 +255,5 @@ def _start() -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         process_group=0,
+        env={name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)},
     )

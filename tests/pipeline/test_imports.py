@@ -12,9 +12,15 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*(PROJECT / "pipeline").rglob("*.py"), *(PROJECT / "stages").rglob("*.py")])
 SHARED_BY_STAGES = {"stages.boxes", "stages.payloads"}
-READS_THE_ENVIRONMENT = {"stages/detect/store.py", "stages/detect/__init__.py"}
-"""Where pulled models lie is asked by the detector and by `framepace models`; one place answers both. And before the
-model runtime is imported, it is told to report to nobody."""
+READS_THE_ENVIRONMENT = {
+    "pipeline/config/load.py",
+    "stages/capture/worker_input.py",
+    "stages/detect/store.py",
+    "stages/detect/__init__.py",
+}
+"""A configuration may refer to variables. The process that reads a camera gets only those that it needs. Where pulled
+models lie is asked by the detector and by `framepace models`; one place answers both. And before the model runtime is
+imported, it is told to report to nobody."""
 STARTS_THREADS = {
     "pipeline/cli/terminal.py",
     "pipeline/run.py",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.clock import NS_PER_S, Clock
 from pipeline.errors import SinkOpenError
+from pipeline.files import read_secret
 from pipeline.frame import Answer, Heartbeat
 from pipeline.observe import Observed, Observer
 from pipeline.report import Report
@@ -171,15 +172,10 @@ class ServeSink(Observer):
         if options.token_file is None:
             return None
         try:
-            lines = Path(options.token_file).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise SinkOpenError(options.token_file, f"the token cannot be read: {why}") from error
-        token = lines[0].strip() if lines else ""
-        try:
+            token = read_secret(options.token_file)
             check_token(token)
         except ValueError as error:
-            raise SinkOpenError(options.token_file, f"its first line is no token: {error}") from error
+            raise SinkOpenError(options.token_file, f"holds no token: {error}") from error
         return token
 
     def _make_server(self, desk: Desk, token: str | None) -> ServerThread:

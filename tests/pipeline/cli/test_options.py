@@ -53,6 +53,19 @@ def test_another_address_keeps_the_other_settings(file: Path) -> None:
     assert not isinstance(other.plan.source, VideoSource)
 
 
+def test_a_password_may_be_a_variable(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the command line and in the file, which is then read on as if it stood there."""
+    monkeypatch.setenv("CAMERA_PASSWORD", "p@ss")
+    monkeypatch.setenv("PAGE", "127.0.0.1:8080")
+    file.write_text(file.read_text() + "serve: ${PAGE}\n")
+    _, built = built_from_flags(Flags(config=file, source="rtsp://u:${CAMERA_PASSWORD}@cam/b"))
+    assert isinstance(built.plan.source, VideoSource)
+    assert built.plan.source._options.url == "rtsp://u:p%40ss@cam/b"
+    assert "p%40ss" not in str(built.settings.configuration)
+    with pytest.raises(ConfigError, match="SOURCE: the environment has no variable NONE"):
+        built_from_flags(Flags(source="rtsp://u:${NONE}@cam/b"))
+
+
 def test_pace_makes_a_file_live() -> None:
     """--pace takes pts, none or a rate."""
     assert overrides_from_flags(Flags(pace="12.5")).source_options == {"pace": 12.5}

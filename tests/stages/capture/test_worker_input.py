@@ -308,6 +308,19 @@ def test_a_process_that_says_the_wrong_thing_later_is_a_lost_camera(
     assert (lost.why, lost.outage) == (NONSENSE, Outage.ERROR)
 
 
+def test_the_process_inherits_no_secret(
+    silent_camera: str, open_worker: OpenWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It parses what a camera sends; whoever took it over would find nothing."""
+    monkeypatch.setenv("FRAMEPACE_TOKEN", "a-token-of-the-page")
+    monkeypatch.setenv("CAMERA_PASSWORD", "hush")
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    open_worker(silent_camera)
+    names = reader().environ().keys()
+    assert {"PATH", "https_proxy"} <= names
+    assert not names & {"FRAMEPACE_TOKEN", "CAMERA_PASSWORD"}
+
+
 def test_the_process_may_claim_only_so_much(silent_camera: str, open_worker: OpenWorker) -> None:
     """A part without an end, or of a false length, ends that process at most; room for large pictures is added."""
     open_worker(silent_camera)

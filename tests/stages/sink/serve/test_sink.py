@@ -70,9 +70,9 @@ def test_an_address_of_another_machine(run: Any) -> None:
 
 def test_a_token_file_that_has_none(run: Any, tmp_path: Path) -> None:
     """One line with the file and what is wrong with it."""
-    assert "the token cannot be read: No such file" in refusal(run, token_file=str(tmp_path / "none"))
+    assert "holds no token: cannot be read: no such file" in refusal(run, token_file=str(tmp_path / "none"))
     file = tmp_path / "token"
-    for content, why in ((b"", "is no token"), (b"short\n", "8 to 200"), (b"\xff\xfe\x00", "it is no text")):
+    for content, why in ((b"", "first line is empty"), (b"short\n", "8 to 200"), (b"\xff\xfe\x00", "it is no text")):
         file.write_bytes(content)
         assert why in refusal(run, token_file=str(file))
 
