@@ -11,7 +11,6 @@ import resource
 import socket
 import ssl
 from collections import Counter, OrderedDict
-from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -255,7 +254,8 @@ class Doorkeeper:
         self._server = server
         self._bounds = bounds
         self._tls = tls
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._waiting: dict[asyncio.Task[None], socket.socket] = {}
+        """What lets a connection in, while that connection is nobody's."""
         self._handshakes: set[asyncio.Task[None]] = set()
         self._door = asyncio.Lock()
         self._pace = Allowance(0, 1, 0)
@@ -275,26 +275,29 @@ class Doorkeeper:
                     await asyncio.sleep(_NO_DESCRIPTOR_S)
                     continue
                 if len(self._waiting) < _most_waiting():
-                    self._start(self._waiting, self._admit(connection, str(address[0])))
+                    task = loop.create_task(self._admit(connection, str(address[0])))
+                    self._waiting[task] = connection
+                    task.add_done_callback(self._forget)
                 else:
                     connection.close()
         finally:
+            for connection in self._waiting.values():
+                connection.close()  # a task that has not begun cannot do it
             for task in (*self._waiting, *self._handshakes):
                 task.cancel()
 
     async def _admit(self, connection: socket.socket, address: str) -> None:
         """Let a connection in when it is its turn; an address that opens too many waits for itself."""
-        loop = asyncio.get_running_loop()
-        try:
-            for allowance in (self._allowance_of(address, loop.time()), self._pace):
-                while not allowance.take(1, loop.time()):
-                    await asyncio.sleep(allowance.short_s(1, loop.time()))
-            async with self._door:
-                await self._wait_room()
-                self._start(self._handshakes, self._welcome(connection))
-        except BaseException:
-            connection.close()
-            raise
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        for allowance in (self._allowance_of(address, loop.time()), self._pace):
+            while not allowance.take(1, loop.time()):
+                await asyncio.sleep(allowance.short_s(1, loop.time()))
+        async with self._door:
+            await self._wait_room()
+            del self._waiting[task]
+            self._handshakes.add(task)
+        await self._welcome(connection)
 
     def _allowance_of(self, address: str, now_s: float) -> Allowance:
         bounds = self._bounds
@@ -321,11 +324,11 @@ class Doorkeeper:
                 min(idle, key=lambda each: (-by_address[_address(each)], each.since_s)).cut()
             await asyncio.sleep(_FULL_S)
 
-    @staticmethod
-    def _start(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        connection = self._waiting.pop(task, None)
+        if connection is not None:
+            connection.close()
+        self._handshakes.discard(task)
 
     async def _welcome(self, connection: socket.socket) -> None:
         given = {"config": self._server.config, "server_state": self._server.server_state, "app_state": {}}
