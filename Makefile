@@ -19,8 +19,17 @@ demo: $(USED)
 	@echo "          $(OUT)/pedestrians.jsonl   one result record a frame"
 	@echo "          $(OUT)/report.json         where every frame went"
 
+# All tests, or some: make test TESTS="tests/stages -k rtsp". Those that watch a running program have the machine alone.
+ALONE := tests/e2e tests/realtime
 test: $(DEVELOPED)
+ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS)
+else
+	@failed=0; \
+	$(BIN)/python -m pytest --numprocesses=auto $(ALONE:%=--ignore=%) || failed=1; \
+	$(BIN)/python -m pytest $(ALONE) || failed=1; \
+	exit $$failed
+endif
 
 # Parsers of foreign bytes, one after the other, for longer than make test: make fuzz SECONDS=600 TARGETS="sdp rtsp"
 SECONDS ?= 60

@@ -489,7 +489,7 @@ def test_the_promises_hold(schedule: Schedule) -> None:
     for answer in world.answers:
         check_answer(world, answer)
     for info, _ in world.registered.values():
-        assert info.due_ns == info.captured_ns + limit_at(world, info.captured_ns)
+        assert info.due_ns - info.captured_ns in limits_at(world, info.captured_ns)
     assert world.admitted_while_paused == 0
     for frame_id, fate in world.ledger.fates.items():
         if fate is Fate.MISSED:
@@ -528,9 +528,10 @@ def check_answer(world: World, answer: Answer) -> None:
         assert age_ns == info.captured_ns - world.registered[measured_id][0].captured_ns
 
 
-def limit_at(world: World, captured_ns: int) -> int:
-    """The limit that was in force when a frame was captured."""
-    return [limit_ns for since_ns, limit_ns in world.limits if since_ns <= captured_ns][-1]
+def limits_at(world: World, captured_ns: int) -> set[int]:
+    """The limit that was in force when a frame was captured; several, if it was changed at that very moment."""
+    before = [limit_ns for since_ns, limit_ns in world.limits if since_ns < captured_ns]
+    return {*before[-1:], *(limit_ns for since_ns, limit_ns in world.limits if since_ns == captured_ns)}
 
 
 def was_paused(world: World, since_ns: int, until_ns: int) -> bool:
