@@ -7,7 +7,6 @@ import json
 import logging
 import logging.handlers
 import queue
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +16,11 @@ from typing import Literal
 from rich.console import Console
 
 from pipeline.logs import EVENT, FIELDS, about
+from pipeline.shown import in_one_line, printable
 
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 _ROOT = "framepace"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WAITING_MOST = 1000
 _FLUSH_S = 1.0
 
@@ -38,11 +37,6 @@ class ConsoleHandler(logging.Handler):
         if record.levelno > logging.INFO:
             text = f"{record.levelname.lower()}: {text}"
         self._console.print(text, style=_style(record.levelno), markup=False)
-
-
-def in_one_line(text: str) -> str:
-    """Return a text without what a terminal would obey: it may quote a model, a camera or a file."""
-    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def _style(level: int) -> str | None:
@@ -77,7 +71,7 @@ def json_line(record: logging.LogRecord, stream_id: str) -> str:
     fields = getattr(record, FIELDS, {})
     line |= {key: value for key, value in fields.items() if key not in line}
     unicode = "utf" in (getattr(sys.stderr, "encoding", None) or "").lower()  # what a stream escapes is not JSON
-    return json.dumps(line, ensure_ascii=not unicode, default=str)
+    return printable(json.dumps(line, ensure_ascii=not unicode, default=str))
 
 
 def set_up_logging(handler: logging.Handler, *, level: LogLevel) -> None:

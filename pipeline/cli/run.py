@@ -15,7 +15,8 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from pipeline.cli.logs import ConsoleHandler, JsonHandler, in_one_line, logging_aside, say_failure, set_up_logging
+from pipeline.cli.console import PlainConsole
+from pipeline.cli.logs import ConsoleHandler, JsonHandler, logging_aside, say_failure, set_up_logging
 from pipeline.cli.options import Flags, built_from_flags
 from pipeline.cli.status import StatusDisplay
 from pipeline.cli.summary import log_summary, print_summary
@@ -27,6 +28,7 @@ from pipeline.frame import CaptureClock
 from pipeline.graph import Plan
 from pipeline.report import Report
 from pipeline.run import Run
+from pipeline.shown import in_one_line, printable
 
 SWITCH_INTERVAL_S = 0.0005
 """A thread that wants the interpreter lock from a busy Python loop waits this long, not the default 5 ms."""
@@ -95,12 +97,15 @@ def show_configuration(flags: Flags) -> str:
         ConfigError: it is not right.
     """
     _, built = built_from_flags(flags)
-    return yaml.safe_dump(dict(built.settings.configuration), sort_keys=False, allow_unicode=True)
+    configuration = dict(built.settings.configuration)
+    text = yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True)
+    is_plain = text == printable(text)
+    return text if is_plain else yaml.safe_dump(configuration, sort_keys=False, allow_unicode=False)
 
 
 def make_console() -> Console:
     """Return the console for everything that is not a result: standard error."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return PlainConsole(stderr=True, soft_wrap=True)
 
 
 def execute(built: Built, console: Console, *, quiet: bool, limit_ns: int | None = None) -> Executed:
@@ -214,7 +219,7 @@ def _writable(flag: str, path: str) -> Path:
 
 
 def _print_failure(console: Console, message: str) -> None:
-    console.print(f"framepace: {in_one_line(message)}", style="red", markup=False)
+    console.print(f"framepace: {in_one_line(message)}", style="red")
 
 
 def _write(what: str, file: Path | None, content: bytes | None, say: Callable[[str], None]) -> bool:

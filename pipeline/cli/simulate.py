@@ -12,6 +12,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.cli.console import PlainConsole
 from pipeline.clock import NS_PER_MS, NS_PER_S, RealClock
 from pipeline.config.build import build
 from pipeline.config.load import parse, read_yaml
@@ -70,7 +71,7 @@ def simulate_command(wishes: Wishes) -> int:
     Raises:
         ConfigError: something that was asked for is not understood.
     """
-    console = Console(highlight=False)
+    console = PlainConsole()
     if wishes.replay is not None:
         return _replay(wishes.replay, console, as_json=wishes.as_json)
     shape = _shape(wishes)

@@ -45,7 +45,7 @@ def print_summary(report: Report, console: Console) -> None:
         detector = report.detector
         read = f", read as {detector.family}" if detector.family else ""
         line = f"  detector: {detector.model}{read}, {detector.provider}, {detector.input}, {detector.runs} runs"
-        console.print(line, markup=False)
+        console.print(line)
     source = report.source
     if any(source.losses.values()):
         losses = ", ".join(f"{count} {outage}" for outage, count in source.losses.items() if count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.controls import LEAST_DEADLINE_NS, MOST_DEADLINE_NS
@@ -16,13 +16,23 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _can_be_shown(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("holds a character that cannot be shown")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_can_be_shown)]
+"""Of a stream or a part: it stands in results, on terminals and in spreadsheets."""
+
+
 class PartConfig(BaseModel):
     """A source, decoder, stage or sink: its kind, and the options of that kind beside it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     kind: str = Field(description="A registered kind, or `module:Class`.")
-    name: str | None = Field(default=None, description="How reports call it; the kind if absent.")
+    name: Name | None = Field(default=None, description="How reports call it; the kind if absent.")
 
     @property
     def options(self) -> dict[str, object]:
@@ -50,9 +60,7 @@ class RunConfig(_Section):
     """One stream: where pictures come from, what is done with them, where answers go."""
 
     source: str | PartConfig = Field(description="What `framepace run` takes as SOURCE, or a mapping with `kind`.")
-    stream: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")] = Field(
-        default="cam0", description="Name of the stream in every result."
-    )
+    stream: Name = Field(default="cam0", description="Name of the stream in every result.")
     mode: Literal["auto", "live", "lossless"] = Field(
         default="auto", description="`auto`: live for cameras and paced files, lossless for recordings."
     )

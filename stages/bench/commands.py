@@ -28,8 +28,7 @@ def bench(
 ) -> None:
     """Measure this machine in about two minutes, and say what it can do."""
     # With the arrays and the settings, which other commands may do without.
-    from rich.console import Console
-
+    from pipeline.cli.console import PlainConsole
     from pipeline.cli.options import model_options
     from pipeline.cli.run import make_console
     from stages.bench.live import Choice
@@ -43,14 +42,14 @@ def bench(
         figures = measure(
             wishes,
             QUICK if quick else FULL,
-            lambda what: progress.print(f"measuring: {what}", style="dim", markup=False),
+            lambda what: progress.print(f"measuring: {what}", style="dim"),
         )
     except KeyboardInterrupt:
         raise PipelineError("interrupted; nothing is said of half a measurement") from None
     if as_json:
         typer.echo(figures.model_dump_json())
     else:
-        print_figures(figures, Console(highlight=False))
+        print_figures(figures, PlainConsole())
 
 
 def _milliseconds(text: str) -> float:

@@ -37,7 +37,7 @@ def print_figures(figures: Figures, console: Console) -> None:
 
 def _line(text: str, console: Console, *, style: str = "") -> None:
     """Print a line as it is: it may go into a file, and is not for us to wrap."""
-    console.print(text, style=style, markup=False, soft_wrap=True)
+    console.print(text, style=style, soft_wrap=True)
 
 
 def _alone(figures: Figures) -> Table:

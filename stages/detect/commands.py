@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.config.problems import problems_from
 from pipeline.errors import ConfigError, StageOpenError
+from pipeline.shown import printable
 from stages.detect.store import KNOWN, FileState, KnownModel, default_cache, find_model, known_model
 
 if TYPE_CHECKING:
@@ -90,20 +91,20 @@ def inspect_model(
         raise ConfigError(problems_from(error, DetectOptions, prefix="$.stages[detect]")) from None
     detector = inspect.opened(options)
     for line in inspect.told(detector):
-        typer.echo(line)
+        typer.echo(printable(line))
     if on is None:
         return
     try:
         picture, shown = inspect.detect_in(detector, on, min_score)
     except ArithmeticError as error:
         raise StageOpenError(model, str(error)) from None
-    typer.echo(f"{on}: {len(shown.scores)} boxes, x1 y1 x2 y2 in pixels")
+    typer.echo(f"{printable(str(on))}: {len(shown.scores)} boxes, x1 y1 x2 y2 in pixels")
     for box, score, class_id in zip(shown.boxes, shown.scores, shown.class_ids, strict=True):
         corners = " ".join(f"{corner:7.1f}" for corner in box)
         typer.echo(f"    {score:.3f}  {corners}  {inspect.name_of(shown, int(class_id))}")
     if output is not None:
         inspect.draw(picture, shown, output)
-        typer.echo(f"drawn: {output}")
+        typer.echo(f"drawn: {printable(str(output))}")
 
 
 def _state(model: KnownModel, cache: Path) -> str:

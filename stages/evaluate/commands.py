@@ -72,12 +72,11 @@ def eval_clip(
 
 
 def _show(rows: list[tuple[str, Evaluation]], *, as_json: bool, compares: bool) -> None:
-    from rich.console import Console
-
+    from pipeline.cli.console import PlainConsole
     from stages.evaluate.play import as_data
     from stages.evaluate.report import pick, print_evaluation, print_frontier
 
-    console = Console(highlight=False)
+    console = PlainConsole()
     if as_json:
         models = [{"model": name, **as_data(evaluation)} for name, evaluation in rows]
         typer.echo(json.dumps({"models": models, "pick": pick(rows)}))

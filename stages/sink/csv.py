@@ -14,6 +14,8 @@ _FRAME_COLUMNS = (
     "boxes_at_s", "health", "width", "height", "gap",
 )  # fmt: skip
 _TRACK_COLUMNS = ("id", "class_id", "class", "score")
+_FORMULAS = ("=", "+", "-", "@")
+"""What a formula begins with, in some spreadsheet; control characters are in no name."""
 _CORNERS = ("x1", "y1", "x2", "y2")
 COLUMNS = (
     *_FRAME_COLUMNS,
@@ -29,7 +31,8 @@ class CsvSink(TextFileSink):
     """Writes one row a track, with the columns of its frame in front.
 
     A frame without tracks has one row whose track columns are empty; its `status` tells an empty scene from a blind
-    answer. Columns that make no sense in lossless mode are there and empty.
+    answer. Columns that make no sense in lossless mode are there and empty. A name that a spreadsheet would take for a
+    formula, such as `=1+1`, has a `'` in front.
     """
 
     def heading(self) -> str:
@@ -37,7 +40,7 @@ class CsvSink(TextFileSink):
 
     def text(self, answer: Answer, *, gap: int) -> str:
         record = record_from_answer(answer, gap=gap)
-        frame = [record.get(name) for name in _FRAME_COLUMNS]
+        frame = [_as_text(record.get(name)) for name in _FRAME_COLUMNS]
         tracks = record["tracks"]
         assert isinstance(tracks, list)
         if not tracks:
@@ -49,7 +52,12 @@ def _track_cells(track: dict[str, object]) -> list[object]:
     box, velocity = track["box"], track["velocity"]
     assert isinstance(box, list)
     assert isinstance(velocity, list)
-    return [*(track[name] for name in _TRACK_COLUMNS), *box, *velocity, track["measured_age_ms"]]
+    return [*(_as_text(track[name]) for name in _TRACK_COLUMNS), *box, *velocity, track["measured_age_ms"]]
+
+
+def _as_text(cell: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula: names come from models and configurations."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
 
 
 def _lines(rows: object) -> str:

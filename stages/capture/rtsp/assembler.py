@@ -101,10 +101,10 @@ class Assembler:
         return self._sequencer.next_poll_ns()
 
     def flush(self) -> list[AccessUnit]:
-        """Return what is under way, since nothing more will come."""
+        """Return what is under way, since nothing more will come; nobody can know whether it is whole."""
         units = self._place(self._sequencer.flush())
         self._collect(self._depacketizer.drop())
-        self._picture.is_incomplete |= self._markers.are_reliable and self._picture.has_slice
+        self._picture.is_incomplete |= self._picture.has_slice
         return units + self._end_picture(by_marker=False)
 
     def reception_report(self) -> ReceptionReport | None:

@@ -93,7 +93,18 @@ def test_an_event_cannot_forge_who_says_it() -> None:
 def test_nothing_that_a_terminal_would_obey_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """A model's names and a camera's words are quoted; letters of all scripts stay."""
     say_failure("its output \x1b[2Jis \x9b31m\x07\x00 größer \u202e日本")
-    assert capsys.readouterr().err == "framepace: its output [2Jis 31m größer \u202e日本\n"
+    assert capsys.readouterr().err == (
+        "framepace: its output \\u001b[2Jis \\u009b31m\\u0007\\u0000 größer \\u202e日本\n"
+    )
+
+
+def test_json_lines_escape_what_cannot_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """They end up on terminals, too, and mean the same to a machine."""
+    set_up_logging(JsonHandler("cam0"), level="info")
+    LOG.info("a\x9b\u202e\u2028日")
+    written = capsys.readouterr().err
+    assert written.strip().isprintable()
+    assert json.loads(written)["message"] == "a\x9b\u202e\u2028日"
 
 
 def test_a_failure_is_said_as_log_lines_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,15 @@ class Pressed(NumberSource):
         return sample
 
 
+@pytest.fixture
+def _ctrl_c_counts() -> Iterator[None]:
+    """As at a terminal: whoever starts the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_counts")
 @pytest.mark.parametrize(("source", "interrupted"), [(NumberSource(3), False), (Pressed(3), True)], ids=["no", "yes"])
 def test_an_interruption_just_before_the_end_is_not_lost(source: NumberSource, *, interrupted: bool) -> None:
     """The run is over by itself; who wants to go on with another one must know all the same."""

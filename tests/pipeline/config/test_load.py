@@ -79,3 +79,12 @@ def test_options_are_laid_over() -> None:
         {"kind": "detect", "name": "eye", "min_score": 0.6, "model": "a"}
     )
     assert as_part("track") == PartConfig(kind="track")
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2J", "a\x9b", "a\u202eb", "a\u2028b", "a\nb"])
+def test_a_name_can_be_shown(name: str) -> None:
+    """It stands on terminals and in spreadsheets; of a part as well as of the stream."""
+    for settings in ({"source": "a.mp4", "stream": name}, {"source": {"kind": "video", "name": name, "url": "a.mp4"}}):
+        with pytest.raises(ConfigError, match="holds a character that cannot be shown") as caught:
+            parse(settings)
+        assert str(caught.value).isprintable()

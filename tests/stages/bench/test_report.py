@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 
-from rich.console import Console
-
+from pipeline.cli.console import PlainConsole
 from stages.bench.figures import Figures
 from stages.bench.report import print_figures
 
 
 def printed(figures: Figures) -> list[str]:
     out = io.StringIO()
-    print_figures(figures, Console(file=out, width=80, highlight=False))
+    print_figures(figures, PlainConsole(file=out, width=80))
     return out.getvalue().splitlines()
 
 

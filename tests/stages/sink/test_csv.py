@@ -58,6 +58,19 @@ def test_exact_content(tmp_path: Path, make_answer: Make, make_tracks: MakeTrack
     assert _HEADING.split(",") == list(COLUMNS)
 
 
+def test_no_name_is_a_formula(
+    tmp_path: Path, make_answer: Make, make_tracks: MakeTracks, live_context: OpenContext
+) -> None:
+    """A model may call its classes what it likes; spreadsheets compute what begins with certain letters."""
+    tracks = make_tracks([(10, 20, 50, 100)])
+    for name in ("=1+1", "+1", "-1", "@SUM(1)", "person=1"):
+        named = replace(tracks, class_names=(name, *tracks.class_names[1:]))
+        text = written(tmp_path / "out.csv", live_context, [(make_answer(3, tracks=named), 0)])
+        (row,) = csv.DictReader(text.splitlines())
+        assert row["class"] == (name if name == "person=1" else f"'{name}")
+        assert float(row["vy1"]) <= 0  # numbers are no names
+
+
 def test_lossless_leaves_live_columns_empty(tmp_path: Path, make_answer: Make, lossless_context: OpenContext) -> None:
     """The columns are the same in both modes, so that one reader reads both."""
     text = written(tmp_path / "out.csv", lossless_context, [(make_answer(3, live=False), 0)])
