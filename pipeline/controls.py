@@ -40,6 +40,8 @@ class Change:
     name: str
     before: JsonValue
     after: JsonValue
+    by: str | None
+    """Who wanted it, if that is known."""
 
 
 class Controls:
@@ -58,6 +60,7 @@ class Controls:
         self._lock = threading.Lock()  # one change at a time; guards the two below
         self._changes: deque[Change] = deque(maxlen=_KEPT)
         self._count = 0
+        self._stopped_by: str | None = None
 
     def settings(self) -> dict[str, JsonValue]:
         """Return the present values by name, as plain data."""
@@ -74,8 +77,18 @@ class Controls:
         with self._lock:
             return list(self._changes), self._count - len(self._changes)
 
-    def change_all(self, changes: Mapping[str, object]) -> None:
-        """Change settings, all of them or, if one cannot be, none.
+    @property
+    def stopped_by(self) -> str | None:
+        """Who asked for the end of the run first, if that is known."""
+        return self._stopped_by
+
+    def note_stop(self, by: str | None) -> None:
+        """Remember who asks for the end of the run."""
+        with self._lock:
+            self._stopped_by = self._stopped_by or by
+
+    def change_all(self, changes: Mapping[str, object], *, by: str | None = None) -> None:
+        """Change settings, all of them or, if one cannot be, none; `by`: who wants that, if it is known.
 
         Raises:
             ValueError: a setting is not known or a value not right; says of each what would be right.
@@ -85,7 +98,7 @@ class Controls:
             tuned = self._checked(changes, before)
             self._tune(tuned)
             self._steer(changes)
-            self._note(before)
+            self._note(before, by)
 
     def _checked(self, changes: Mapping[str, object], before: Mapping[str, JsonValue]) -> dict[str, Options]:
         """Check all values; return the new options of the stages that get some.
@@ -149,14 +162,14 @@ class Controls:
         elif paused is False and engine.paused:
             engine.resume()
 
-    def _note(self, before: Mapping[str, JsonValue]) -> None:
+    def _note(self, before: Mapping[str, JsonValue], by: str | None) -> None:
         """Remember what is different now."""
         now_ns = self._clock.now_ns()
         for name, value in self.settings().items():
             if value != before[name]:
-                self._changes.append(Change(now_ns, name, before[name], value))
+                self._changes.append(Change(now_ns, name, before[name], value, by))
                 self._count += 1
-                fields = about("changed", name=name, before=before[name], after=value)
+                fields = about("changed", name=name, before=before[name], after=value, by=by)
                 log.info("%s changed from %s to %s", name, before[name], value, extra=fields)
 
 

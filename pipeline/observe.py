@@ -69,15 +69,19 @@ class Observed(Protocol):
             ValueError: there is no such setting, or the value is out of its bounds; says what would be right.
         """
 
-    def change_all(self, changes: Mapping[str, object]) -> None:
+    def change_all(self, changes: Mapping[str, object], *, by: str | None = None) -> None:
         """Change several settings, all of them or, if one cannot be, none; else as change().
+
+        Args:
+            changes: the new values by name.
+            by: who wants that, such as the address of a client; stands in the report.
 
         Raises:
             ValueError: as from change(), with all that is wrong.
         """
 
-    def stop(self) -> None:
-        """Ask the run to end."""
+    def stop(self, *, by: str | None = None) -> None:
+        """Ask the run to end; `by`: who wants that, for the report."""
 
 
 class Observer(Sink):

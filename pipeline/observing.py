@@ -82,14 +82,15 @@ class RunView:
         """
         self._controls.change_all({name: value})
 
-    def change_all(self, changes: Mapping[str, object]) -> None:
-        """Change several settings, all of them or none.
+    def change_all(self, changes: Mapping[str, object], *, by: str | None = None) -> None:
+        """Change several settings, all of them or none, as `by` wants.
 
         Raises:
             ValueError: as from change().
         """
-        self._controls.change_all(changes)
+        self._controls.change_all(changes, by=by)
 
-    def stop(self) -> None:
-        """Ask the run to end."""
+    def stop(self, *, by: str | None = None) -> None:
+        """Ask the run to end, as `by` wants."""
+        self._controls.note_stop(by)
         self._stop()

@@ -121,6 +121,7 @@ class ChangeReport(_Frozen):
     name: str
     before: JsonValue
     after: JsonValue
+    by: str | None = Field(default=None, description="The address of the client that asked for it, if one did.")
 
 
 class Report(_Frozen):
@@ -148,6 +149,9 @@ class Report(_Frozen):
     first_answer_s: float | None = Field(description="From the start of the run to the first answer.")
     changes: list[ChangeReport] = Field(description="Settings that were changed while it ran, the last hundred.")
     changes_left_out: int = Field(description="How many changes there were before those.")
+    stopped_by: str | None = Field(
+        default=None, description="The address of the client that ended the run, if one did."
+    )
     stuck: list[str] = Field(description="Threads that did not stop in time and were left behind.")
     failure: str | None = Field(description="What ended the run early; null if it came to its end or was stopped.")
     duration_s: float

@@ -106,11 +106,16 @@ class Reporter:
             first_answer_s=None if self._first_answer_ns is None else self._seconds_to(self._first_answer_ns),
             changes=[
                 ChangeReport(
-                    at_s=self._seconds_to(change.at_ns), name=change.name, before=change.before, after=change.after
+                    at_s=self._seconds_to(change.at_ns),
+                    name=change.name,
+                    before=change.before,
+                    after=change.after,
+                    by=change.by,
                 )
                 for change in changes
             ],
             changes_left_out=changes_left_out,
+            stopped_by=self._controls.stopped_by,
             stuck=list(stuck),
             failure=None if failure is None else f"{type(failure).__name__}: {failure}",
             duration_s=self._seconds_to(self._clock.now_ns()),

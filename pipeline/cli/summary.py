@@ -24,6 +24,7 @@ _LOGGED = {
     "health",
     "blames",
     "changes",
+    "stopped_by",
     "duration_s",
     "cpu_s",
 }
@@ -62,6 +63,8 @@ def print_summary(report: Report, console: Console) -> None:
         earlier = report.changes_left_out + len(report.changes) - len(changes)
         more = f"{earlier} settings, and then " if earlier else ""
         console.print(f"  changed while it ran: {more}{', '.join(changes)}")
+    if report.stopped_by is not None:
+        console.print(f"  stopped by a request from {report.stopped_by}")
     if report.stuck:
         console.print(f"  left behind, would not stop: {', '.join(report.stuck)}", style="red")
     rate = report.frames.captured / report.duration_s if report.duration_s else 0.0

@@ -120,7 +120,7 @@ def test_a_paused_live_run_answers_and_resumes() -> None:
     assert onlooker.run.settings()["paused"] is True
     while (Status.FORECAST, Reason.PAUSED) not in onlooker.statuses:
         assert not run.wait(10 * NS_PER_MS)
-    onlooker.run.change_all({"paused": False, "deadline_ms": 900})
+    onlooker.run.change_all({"paused": False, "deadline_ms": 900}, by="192.0.2.7")
     report = run.join()
     assert report.balanced
     assert (report.frames.captured, report.frames.missed, report.published_late) == (100, 0, 0)
@@ -131,6 +131,7 @@ def test_a_paused_live_run_answers_and_resumes() -> None:
         ("paused", True, False),
         ("deadline_ms", 1000.0, 900.0),
     ]
+    assert [change.by for change in report.changes] == [None, "192.0.2.7", "192.0.2.7"]
     times = [change.at_s for change in report.changes]
     assert times == sorted(times)
     assert report.duration_s >= times[-1] > 0
@@ -159,9 +160,12 @@ def test_a_paused_run_can_be_stopped(mode: Mode) -> None:
     run = watched_run(onlooker, mode, 10**6)
     run.start()
     assert onlooker.paused.wait(GUARD_S)
-    run.stop()
+    assert onlooker.run is not None
+    onlooker.run.stop(by="192.0.2.7")
+    onlooker.run.stop(by="192.0.2.8")
     report = run.finish()
     assert report.balanced
+    assert report.stopped_by == "192.0.2.7"
     assert (report.failure, report.stuck) == (None, [])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter, Body, Depends, HTTPException
+from fastapi import APIRouter, Body, Depends, HTTPException, Request
 from pydantic import BaseModel
 
 from pipeline.observe import Observed
@@ -51,30 +51,36 @@ def make_router(run: Observed, *, controllable: bool) -> APIRouter:
     router = APIRouter(tags=["control"], dependencies=[Depends(may_control)], responses=_OF_CONTROL)
 
     @router.post("/control/pause", summary="Answer without looking until resumed")
-    async def pause() -> Done:
-        change_all(run, {"paused": True})
+    async def pause(request: Request) -> Done:
+        change_all(run, {"paused": True}, by=_address(request))
         return Done(done="paused")
 
     @router.post("/control/resume", summary="Go on after a pause")
-    async def resume() -> Done:
-        change_all(run, {"paused": False})
+    async def resume(request: Request) -> Done:
+        change_all(run, {"paused": False}, by=_address(request))
         return Done(done="resumed")
 
     @router.post("/control/stop", status_code=202, summary="End the run")
-    async def stop() -> Done:
-        run.stop()
+    async def stop(request: Request) -> Done:
+        run.stop(by=_address(request))
         return Done(done="stopping")
 
     @router.patch("/settings", summary="Change settings, all or none")
-    async def patch(changes: Mapping[str, Any] = Body(examples=[{"deadline_ms": 80}])) -> dict[str, Any]:
-        change_all(run, changes)
+    async def patch(
+        request: Request, changes: Mapping[str, Any] = Body(examples=[{"deadline_ms": 80}])
+    ) -> dict[str, Any]:
+        change_all(run, changes, by=_address(request))
         return dict(run.settings())
 
     return router
 
 
-def change_all(run: Observed, changes: Mapping[str, object]) -> None:
-    """Change settings, all of them or none.
+def _address(request: Request) -> str:
+    return "" if request.client is None else request.client.host
+
+
+def change_all(run: Observed, changes: Mapping[str, object], *, by: str) -> None:
+    """Change settings, all of them or none; `by`: the address of who wants that.
 
     Raises:
         HTTPException: 422; says which cannot be changed, and what would be right.
@@ -82,6 +88,6 @@ def change_all(run: Observed, changes: Mapping[str, object]) -> None:
     if not changes:
         raise HTTPException(422, "nothing is to be changed; send {NAME: VALUE}")
     try:
-        run.change_all(changes)
+        run.change_all(changes, by=by)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error

@@ -8,7 +8,7 @@ import hmac
 import json
 import logging
 import socket
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
@@ -51,6 +51,8 @@ _HEADERS = (
 class Refusal:
     """Why a request is not answered."""
 
+    why: str
+    """In a word, for who counts them."""
     status: int
     detail: str
     headers: tuple[tuple[bytes, bytes], ...] = field(default=())
@@ -79,6 +81,8 @@ class Guard:
     ) -> None:
         self._app = app
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+        self.refused: Counter[str] = Counter()
+        """Requests that were not answered, by why."""
         self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
         """By address: when its wrong tokens were said last, and how many came since."""
         self._names = {*_LOOPBACK_NAMES, *(name.lower() for name in names)}
@@ -101,6 +105,7 @@ class Guard:
                 else:
                     receive = _replay(body, receive)
         if refusal is not None:
+            self.refused[refusal.why] += 1
             await _refuse(scope, send, refusal)
             return
         await self._app(scope, receive, send)
@@ -109,22 +114,26 @@ class Guard:
         given = _tokens(scope, headers)
         has_token = self._token is not None and any(hmac.compare_digest(_digest(token), self._token) for token in given)
         if not self._may_ask_now(scope, has_token=has_token):
-            return Refusal(429, "too many requests; ask more slowly", ((b"retry-after", b"1"),))
+            return Refusal("too many", 429, "too many requests; ask more slowly", ((b"retry-after", b"1"),))
         host = headers.get("host", "")
         if not self._is_ours(host, scope):
-            return Refusal(403, f"{host[:100]!r} is no name of this server; see the option allowed_hosts")
+            return Refusal(
+                "foreign name", 403, f"{host[:100]!r} is no name of this server; see the option allowed_hosts"
+            )
         path = scope["path"]
         is_open = path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER)
         if headers.get("origin", "").lower() not in self._origins and _is_of_another_site(
             headers, host, may_be_linked=is_open and scope["type"] == "http"
         ):
-            return Refusal(403, "another site's page may not ask for this")
+            return Refusal("foreign page", 403, "another site's page may not ask for this")
         if self._token is None or is_open:
             return None
         if not has_token:
             if given:
                 self._note_wrong_token(_address(scope))
-            return Refusal(401, "a token is needed: Authorization: Bearer TOKEN", ((b"www-authenticate", b"Bearer"),))
+            why = "wrong token" if given else "no token"
+            words = "a token is needed: Authorization: Bearer TOKEN"
+            return Refusal(why, 401, words, ((b"www-authenticate", b"Bearer"),))
         if scope["type"] == "http" and scope["method"] in _CHANGING:
             log.info("%s asks for %s %s", _address(scope), scope["method"], path)
         return None
@@ -146,7 +155,7 @@ class Guard:
         said_s, count = self._wrong.pop(address, (now_s - _SAID_EVERY_S, 0))
         count += 1
         if now_s - said_s >= _SAID_EVERY_S:
-            log.warning("%d wrong tokens from %s", count, address)
+            log.warning("wrong tokens from %s: %d", address, count)
             said_s, count = now_s, 0
         self._wrong[address] = (said_s, count)
         if len(self._wrong) > _MOST_ADDRESSES:
@@ -210,7 +219,7 @@ def _is_of_another_site(headers: dict[str, str], host: str, *, may_be_linked: bo
 
 
 async def _read_body(receive: Receive, length: str | None) -> bytes | Refusal:
-    too_long = Refusal(413, f"a request may have {MOST_BODY_BYTES} bytes", ((b"connection", b"close"),))
+    too_long = Refusal("too long", 413, f"a request may have {MOST_BODY_BYTES} bytes", ((b"connection", b"close"),))
     if length is not None and length.isdigit() and int(length) > MOST_BODY_BYTES:
         return too_long
     body = b""
@@ -224,7 +233,7 @@ async def _read_body(receive: Receive, length: str | None) -> bytes | Refusal:
                 if message["type"] != "http.request" or not message.get("more_body"):
                     return body
     except TimeoutError:
-        return Refusal(408, "the request took too long", ((b"connection", b"close"),))
+        return Refusal("too slow", 408, "the request took too long", ((b"connection", b"close"),))
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -29,6 +29,7 @@ class RunCollector(Collector):
         ready: whether it can be relied on, by its report.
         clients: counts of those who look, by kind.
         served: counters of the server itself, by the name of their metric without `framepace_serve_` and `_total`.
+        refused: requests that were not answered, by why.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class RunCollector(Collector):
         ready: Callable[[Report], bool],
         clients: Callable[[], Mapping[str, ClientCounts]],
         served: Callable[[], Mapping[str, float]],
+        refused: Callable[[], Mapping[str, int]],
     ) -> None:
         self._run = run
         self._ready = ready
         self._clients = clients
         self._served = served
+        self._refused = refused
 
     def collect(self) -> Iterator[Metric]:
         """Give every metric with its present values."""
@@ -90,6 +93,8 @@ class RunCollector(Collector):
         yield _gauge("serve_clients", "Clients that look now.", ["kind"], now)
         for name, help_text, count in kinds:
             yield _counter(name, help_text, ["kind"], [([kind], count(counts)) for kind, counts in clients.items()])
+        refused = [([why], count) for why, count in self._refused().items()]
+        yield _counter("serve_requests_refused", "Requests that were not answered, by why.", ["reason"], refused)
         for name, value in self._served().items():
             yield _counter(f"serve_{name}", _SERVED[name], [], [([], value)])
 

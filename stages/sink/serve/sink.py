@@ -63,6 +63,7 @@ class ServeSink(Observer):
         self._now: Now | None = None
         self._clock: Clock | None = None
         self._watch: Watch | None = None
+        self._guard: Guard | None = None
         self._server: ServerThread | None = None
         self._studio: Studio | None = None
 
@@ -113,12 +114,20 @@ class ServeSink(Observer):
             preview=self._preview,
             now=self._now,
             exposition=Exposition(
-                RunCollector(self._run, ready=self._is_ready, clients=self._counts, served=self._served)
+                RunCollector(
+                    self._run, ready=self._is_ready, clients=self._counts, served=self._served, refused=self._refused
+                )
             ),
             assets=read_assets(),
             controllable=token is not None,
         )
-        self._server = self._make_server(desk, token)
+        self._guard = Guard(
+            make_app(desk),
+            names=names_of(options.host, options.allowed_hosts),
+            token=token,
+            requests_per_s=options.requests_per_s,
+        )
+        self._server = self._make_server(self._guard)
         self._server.start(goodbye=self._say_goodbye, left=lambda: sum(each.now for each in self._counts().values()))
         self._studio.start()
         log.info("serving %s", self.address)
@@ -160,6 +169,8 @@ class ServeSink(Observer):
         statistics["refused"] = sum(count.refused for count in counts.values())
         statistics["dropped"] = sum(count.dropped for count in counts.values())
         statistics["skipped"] = self._results.skipped
+        statistics["requests_refused"] = sum(self._refused().values())
+        statistics["wrong_tokens"] = self._refused().get("wrong token", 0)
         statistics["pictures"] = 0 if self._studio is None else self._studio.pictures
         return statistics
 
@@ -178,12 +189,11 @@ class ServeSink(Observer):
             raise SinkOpenError(options.token_file, f"holds no token: {error}") from error
         return token
 
-    def _make_server(self, desk: Desk, token: str | None) -> ServerThread:
+    def _make_server(self, guard: Guard) -> ServerThread:
         options = self._options
-        names = names_of(options.host, options.allowed_hosts)
         clients = options.result_clients + options.preview_clients + options.page_clients
         return ServerThread(
-            Guard(make_app(desk), names=names, token=token, requests_per_s=options.requests_per_s),
+            guard,
             name="serving",
             scheme="http" if options.certificate is None else "https",
             host=options.host,
@@ -229,6 +239,9 @@ class ServeSink(Observer):
     def _counts(self) -> Mapping[str, ClientCounts]:
         counts = {"results": self._results.clients.counts(), "preview": self._preview.clients.counts()}
         return counts if self._now is None else {**counts, "page": self._now.clients.counts()}
+
+    def _refused(self) -> Mapping[str, int]:
+        return {} if self._guard is None else dict(self._guard.refused)
 
     def _served(self) -> Mapping[str, float]:
         assert self._studio is not None

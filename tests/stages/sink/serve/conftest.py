@@ -114,6 +114,7 @@ class FakeRun:
     )
     changes: list[tuple[str, object]] = field(default_factory=list)
     stopped: bool = False
+    asked_by: list[str | None] = field(default_factory=list)
     reports: int = 0
 
     @property
@@ -140,7 +141,8 @@ class FakeRun:
     def change(self, name: str, value: object) -> None:
         self.change_all({name: value})
 
-    def change_all(self, changes: Mapping[str, object]) -> None:
+    def change_all(self, changes: Mapping[str, object], *, by: str | None = None) -> None:
+        self.asked_by.append(by)
         for name, value in changes.items():
             if name not in self.values:
                 raise ValueError(f"{name}: there is no such setting; there are {', '.join(self.values)}")
@@ -149,7 +151,8 @@ class FakeRun:
         self.values |= changes
         self.changes += changes.items()
 
-    def stop(self) -> None:
+    def stop(self, *, by: str | None = None) -> None:
+        self.asked_by.append(by)
         self.stopped = True
 
 
@@ -225,6 +228,10 @@ def exposition(run: FakeRun) -> Exposition:
     served = {"records_skipped": 5.0, "pictures": 70.0, "picture_seconds": 0.25}
     return Exposition(
         RunCollector(
-            run, ready=lambda report: report.health is Health.OK, clients=lambda: clients, served=lambda: served
+            run,
+            ready=lambda report: report.health is Health.OK,
+            clients=lambda: clients,
+            served=lambda: served,
+            refused=lambda: {"wrong token": 7},
         )
     )

@@ -48,6 +48,7 @@ def test_pause_resume_and_stop(serve: Serve, ask: Ask, run: Any) -> None:
     assert run.values["paused"] is False
     stopped = ask(sink, "/control/stop", "POST", headers=BEARER)
     assert (stopped.status_code, stopped.json(), run.stopped) == (202, {"done": "stopping"}, True)
+    assert run.asked_by == ["127.0.0.1"] * 3
 
 
 def test_settings_are_changed(serve: Serve, ask: Ask, run: Any) -> None:

@@ -248,6 +248,11 @@ def test_wrong_tokens_and_changes_are_said(serve: Serve, ask: Ask, caplog: pytes
             ask(sink, "/report?token=wrong-horse")
         ask(sink, "/control/pause", "POST", headers=BEARER)
     said = [record.getMessage() for record in caplog.records if record.name == "framepace.serve"]
-    assert said.count("1 wrong tokens from 127.0.0.1") == 1
+    assert said.count("wrong tokens from 127.0.0.1: 1") == 1
     assert "127.0.0.1 asks for POST /control/pause" in said
     assert not any("wrong-horse" in line for line in said)
+    counted = sink.statistics()
+    assert (counted["wrong_tokens"], counted["requests_refused"]) == (5, 5)
+    assert (
+        'framepace_serve_requests_refused_total{reason="wrong token"} 5.0' in ask(sink, "/metrics", headers=BEARER).text
+    )

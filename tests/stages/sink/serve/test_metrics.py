@@ -76,6 +76,7 @@ def test_the_counts_are_those_of_the_report(exposition: Exposition) -> None:
         (10, "framepace_serve_clients_seen_total", {"kind": "results"}),
         (1, "framepace_serve_clients_refused_total", {"kind": "results"}),
         (2, "framepace_serve_clients_dropped_total", {"kind": "results"}),
+        (7, "framepace_serve_requests_refused_total", {"reason": "wrong token"}),
         (5, "framepace_serve_records_skipped_total", {}),
         (70, "framepace_serve_pictures_total", {}),
         (0.25, "framepace_serve_picture_seconds_total", {}),
