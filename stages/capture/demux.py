@@ -32,6 +32,7 @@ Without `fflags=nobuffer`, which throws away what was looked at: the key frame w
 _MAX_BROKEN_READS = 100
 """So many demuxer errors in a row, without one packet between them, are the end."""
 _PLAYLIST = "hls"
+_PICTURES_IN_PARTS = "multipart/x-mixed-replace"
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _NOT_VIDEO_FORMATS = frozenset({"tty"})
 """Formats that the library draws as pictures although they are text."""
@@ -57,16 +58,11 @@ def open_input(
         if sequence:
             formats[TargetKind.FILE] = "image2"
             options = options | sequence
-    live = target.live
     # The library gives connecting and probing the first bound each.
     bounds = (open_timeout_ns / 2 / NS_PER_S, read_timeout_ns / NS_PER_S) if _waits(target) else None
+    options = (_LIVE_PROBE if target.live else {}) | options
     try:
-        container = av.open(
-            address,
-            format=formats.get(target.kind),
-            options=(_LIVE_PROBE if live else {}) | options,
-            timeout=bounds,
-        )
+        container = _open(address, formats.get(target.kind), options, bounds)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise SourceOpenError(target.shown, why_not_opened(error, target, open_timeout_ns)) from None
     try:
@@ -74,6 +70,25 @@ def open_input(
     except SourceOpenError:
         container.close()
         raise
+
+
+def _open(
+    address: str, format_name: str | None, options: dict[str, str], bounds: tuple[float, float] | None
+) -> InputContainer:
+    """Open what FFmpeg understands, and pictures in parts that it does not: some cameras begin without a boundary.
+
+    Raises:
+        av.error.FFmpegError, OSError, ValueError: it cannot be opened.
+    """
+    try:
+        return av.open(address, format=format_name, options=options, timeout=bounds)
+    except av.error.InvalidDataError:
+        if not address.lower().startswith(("http://", "https://")):
+            raise
+        shown = http_probe.ask(address, verify=options.get("tls_verify") != "0")
+        if shown is None or shown.media_type != _PICTURES_IN_PARTS:
+            raise
+    return av.open(address, format="mjpeg", options=options, timeout=bounds)
 
 
 def tls_options(*, verify: bool) -> dict[str, str]:

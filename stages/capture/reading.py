@@ -20,7 +20,7 @@ from stages.capture.freeze import FreezeWatch
 from stages.capture.live_input import LiveInput, in_ns
 from stages.capture.seeking import packets_from, ticks
 from stages.capture.selection import Chosen, Window
-from stages.capture.targets import Target
+from stages.capture.targets import Target, TargetKind
 from stages.capture.timeline import LiveTimeline, PacedTimeline, RecordedTimeline, Stamps, Times
 
 log = logging.getLogger("framepace.source")
@@ -249,6 +249,9 @@ class RecordedReading(Reading):
 
     def _ended(self, why: str) -> None:
         """Say what it means that nothing more comes."""
+        is_still = self._container.format.name.startswith("image2") or self._container.format.name.endswith("_pipe")
+        if self._seen == 1 and is_still and self._target.kind is TargetKind.HTTP:
+            log.warning("%s is one picture, not a stream; give the address of the camera's stream", self._target.shown)
         if self._part.is_whole and self._is_short():
             expected = self._stream.frames
             log.warning("%s ended early: %d of %d frames (%s)", self._target.shown, self._seen, expected, why)

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import io
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import Literal
@@ -35,6 +36,11 @@ _FEW_CORES = 4
 """With no more cores than this, a runtime thread that spins while idle takes time from decoding."""
 _LONGEST, _SHORTEST = 300, 20
 """Letters of a reason that is shown."""
+_TOO_NEW = {
+    re.compile(r"Opset (\d+) is under development.* is till opset (\d+)"): "opset",
+    re.compile(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)"): "IR version",
+}
+"""What onnxruntime says of models that are newer than it, and of what they have too much."""
 _FATAL_ONLY = 4
 """onnxruntime's log level. What is less comes back as an exception, or we find it out ourselves; onnxruntime would
 write it to standard error behind the command line's back."""
@@ -137,6 +143,10 @@ def _open(path: Path, provider: Provider, threads: int, cores: int) -> ort.Infer
 def reason(error: Exception) -> str:
     """Return the part of onnxruntime's message where the reason is, in one line."""
     line = " ".join(str(error).split()) or type(error).__name__
+    for too_new, what in _TOO_NEW.items():
+        if (versions := too_new.search(line)) is not None:
+            advice = "export it for a lower one, or install a newer onnxruntime"
+            return f"it is of {what} {versions[1]}, and this onnxruntime knows those up to {versions[2]}; {advice}"
     found = line.rpartition(" failed:")[2].rpartition(" : ")[2].strip().rstrip(".")
     signature = found.find("(const ")  # of the C++ function that noticed; what it has to say comes after it
     if signature >= 0 and ") " in found[signature:]:

@@ -9,6 +9,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -264,6 +265,39 @@ def send_mjpeg(connection: socket.socket, count: int) -> None:
     picture = jpeg(80)
     part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture) + picture + b"\r\n"
     connection.sendall(head + part * count)
+
+
+def test_an_mjpeg_camera_that_begins_without_a_boundary(serve) -> None:  # type: ignore[no-untyped-def]
+    """As some small ones do: the pictures are found all the same, and count as captured when they come."""
+
+    def send(connection: socket.socket) -> None:
+        connection.recv(4096)
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
+        connection.sendall(head)
+        for number in range(12):
+            boundary = b"" if number == 0 else b"\r\n--frame\r\n"
+            connection.sendall(boundary + b"Content-Type: image/jpeg\r\n\r\n" + jpeg(20 * number))
+            time.sleep(0.03)
+
+    camera = source(f"http://127.0.0.1:{serve(send)}/camera")
+    camera.open(open_context(RealClock()))
+    samples = [camera.read() for _ in range(8)]
+    camera.close()
+    assert all(sample is not None and sample.clock is CaptureClock.ARRIVAL for sample in samples)
+    times = [sample.captured_ns for sample in samples if sample is not None]
+    assert times == sorted(times)
+
+
+def test_one_picture_of_a_server_is_said_to_be_one(serve, caplog) -> None:  # type: ignore[no-untyped-def]
+    """Whoever took it for a camera is told."""
+    picture = jpeg(80)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture)
+    camera = source(f"http://127.0.0.1:{serve(lambda c: c.recv(4096) and c.sendall(head + picture))}/snap.jpg")
+    camera.open(open_context(RealClock()))
+    assert camera.read() is not None
+    assert camera.read() is None
+    camera.close()
+    assert "is one picture, not a stream" in caplog.text
 
 
 def test_an_mjpeg_camera_that_hangs_up_is_lost(serve) -> None:  # type: ignore[no-untyped-def]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from pipeline.errors import StageOpenError
@@ -79,6 +80,20 @@ def test_cut_short(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "half.onnx"
     path.write_bytes(model.read_bytes()[: model.stat().st_size // 2])
     with pytest.raises(StageOpenError, match="onnxruntime cannot load it"):
+        open_session(path, provider="cpu", threads=1, cores=2)
+
+
+@pytest.mark.parametrize(("what", "opset", "ir"), [("opset 9999", 9999, 8), ("IR version 9999", 17, 9999)])
+def test_a_model_that_is_too_new(what: str, opset: int, ir: int, tmp_path: Path) -> None:
+    """What it has, what would be right, and what helps; not the words of C++."""
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, 8, 8]) for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    new = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
+    new.ir_version = ir
+    path = tmp_path / "new.onnx"
+    onnx.save(new, path)
+    words = rf"it is of {what}, and this onnxruntime knows those up to \d+; export it for a lower one"
+    with pytest.raises(StageOpenError, match=words):
         open_session(path, provider="cpu", threads=1, cores=2)
 
 
