@@ -139,12 +139,16 @@ class Feed:
             self._outages = away_ns + self._clock.now_ns() - since_ns, None
 
     def _come_back(self, lost: StreamLost, since_ns: int) -> bool:
+        why = lost.why
         while not self._stopping.wait(self._backoff.delay_ns(self._attempts, self._clock.now_ns() - since_ns)):
             self._attempts += 1
             try:
                 self._source.open(self._context)
             except (SourceOpenError, StreamLost) as error:
-                log.info("source still away: %s", error, extra=about("source_away", attempts=self._attempts))
+                is_news = str(error) != why
+                why = str(error)
+                fields = about("source_away", attempts=self._attempts)
+                log.log(logging.WARNING if is_news else logging.INFO, "source still away: %s", error, extra=fields)
                 passed_ns = self._clock.now_ns() - since_ns
                 if self._backoff.is_over(passed_ns):
                     patience = format_duration(passed_ns // NS_PER_MS * NS_PER_MS)

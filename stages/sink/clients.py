@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from stages.sink.record import line_with_gap
@@ -18,6 +19,12 @@ GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 TRY_LATER = 1013
 """Close codes of RFC 6455 section 7.4.1 and its IANA registry."""
+TOO_MANY = TRY_LATER, "too many clients"
+
+
+def address_of(scope: Scope) -> str:
+    """Return from where a request comes; empty, if that is not known."""
+    return str((scope.get("client") or ("", 0))[0])
 
 
 class Outbox(ABC):
@@ -26,6 +33,8 @@ class Outbox(ABC):
     def __init__(self) -> None:
         self._changed = asyncio.Event()
         self._finishing = False
+        self.goodbye = GOING_AWAY, "the run is over"
+        """Close code and reason for the client at the end."""
 
     def finish(self) -> None:
         """Let nothing come after what waits now."""
@@ -136,7 +145,7 @@ async def send_all(connection: WebSocket, outbox: Outbox) -> None:
             await connection.send_text(message)
         else:
             await connection.send_bytes(message)
-    await connection.close(GOING_AWAY, "the run is over")
+    await connection.close(*outbox.goodbye)
 
 
 async def wait_gone(connection: WebSocket) -> bool:
@@ -166,7 +175,7 @@ class Clients(Generic[O]):
     """The clients of one kind: at most so many, each with its outbox.
 
     Args:
-        limit: further ones are turned away with close code 1013.
+        limit: further ones are turned away with close code 1013, or others of an address that has more.
         patience_s: how long to wait for the end of a connection on which sending has failed.
         on_change: called when somebody came or went.
     """
@@ -175,7 +184,8 @@ class Clients(Generic[O]):
         self._limit = limit
         self._patience_s = patience_s
         self._on_change = on_change
-        self._outboxes: set[O] = set()
+        self._outboxes: dict[O, str] = {}
+        """With the address of its client, in the order in which they came."""
         self._total = 0
         self._refused = 0
         self._dropped = 0
@@ -199,24 +209,38 @@ class Clients(Generic[O]):
         for outbox in self._outboxes:
             outbox.finish()
 
-    @property
-    def full(self) -> bool:
-        """Whether a further client would be turned away."""
-        return self._closing or len(self._outboxes) >= self._limit
+    def admits(self, address: str) -> bool:
+        """Whether one more client of an address may come; one that may not counts as turned away.
 
-    def turned_away(self) -> None:
-        """Count a client that was turned away by others."""
+        When all places are taken, the latest client of the address that has most of them goes for it, unless the new
+        one's address would have as many: nobody keeps others out.
+        """
+        if not self._closing and (len(self._outboxes) < self._limit or self._make_room(address)):
+            return True
         self._refused += 1
+        return False
+
+    def _make_room(self, address: str) -> bool:
+        counts = Counter(self._outboxes.values())
+        if not counts:
+            return False
+        greediest, most = counts.most_common(1)[0]
+        if counts[address] + 1 >= most:
+            return False
+        latest = next(outbox for outbox, its in reversed(self._outboxes.items()) if its == greediest)
+        latest.goodbye = TOO_MANY
+        latest.finish()
+        self._remove(latest)
+        return True
 
     async def serve(self, connection: WebSocket, outbox: O) -> None:
         """Serve a client that has just connected, until one of the two sides ends it."""
-        if self.full:
-            self._refused += 1
+        address = address_of(connection.scope)
+        if not self.admits(address):
             await connection.accept()  # a refusal before that could not carry a close code
-            code, why = (GOING_AWAY, "the run is over") if self._closing else (TRY_LATER, "too many clients")
-            await connection.close(code, why)
+            await connection.close(*(outbox.goodbye if self._closing else TOO_MANY))
             return
-        with self.having(outbox):
+        with self.having(outbox, address):
             try:
                 await connection.accept()
                 self._dropped += not await self._attend(connection, outbox)
@@ -224,21 +248,21 @@ class Clients(Generic[O]):
                 self._dropped += 1
 
     @contextmanager
-    def having(self, outbox: O) -> Iterator[None]:
-        """Count a client without a websocket in, for as long as this lasts; the caller has asked if there is room."""
-        self._add(outbox)
+    def having(self, outbox: O, address: str) -> Iterator[None]:
+        """Count a client in, for as long as this lasts; it has been admitted."""
+        self._add(outbox, address)
         try:
             yield
         finally:
             self._remove(outbox)
 
-    def _add(self, outbox: O) -> None:
-        self._outboxes.add(outbox)
+    def _add(self, outbox: O, address: str) -> None:
+        self._outboxes[outbox] = address
         self._total += 1
         self._on_change()
 
     def _remove(self, outbox: O) -> None:
-        self._outboxes.discard(outbox)
+        self._outboxes.pop(outbox, None)
         self._on_change()
 
     async def _attend(self, connection: WebSocket, outbox: O) -> bool:

@@ -7,6 +7,7 @@ or how much a websocket client says. That is added here.
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import socket
 import ssl
@@ -40,8 +41,13 @@ _ADDRESS_SHARE = 0.75
 """Of the connections that are let in a second, one address gets this."""
 _MOST_ADDRESSES = 1024
 _MOST_WAITING = 256
-"""Connections that wait for their turn, and no more than this share of the descriptors that the process may have."""
+"""Connections that wait for their turn."""
 _WAITING_SHARE = 1 / 4
+_LEAST_PLACES = 2
+"""However few descriptors there are: one for who has most, one for who asks what is wrong."""
+_KEPT_DESCRIPTORS = 32
+"""Of those that the process may have, kept for the pipeline: camera, model, files, and connecting anew. Clients get the
+rest, this share of it while they wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +217,14 @@ def _address(connection: HttpConnection | WebsocketConnection) -> str:
     return connection.client[0] if connection.client else ""
 
 
-def _most_waiting() -> int:
-    return max(1, min(_MOST_WAITING, round(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * _WAITING_SHARE)))
+def _free_descriptors() -> int:
+    """Return how many clients may have, as far as can be told."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        used = len(os.listdir("/proc/self/fd"))
+    except OSError:
+        used = _KEPT_DESCRIPTORS
+    return max(0, most - used - _KEPT_DESCRIPTORS)
 
 
 def make_listener(address: Any, family: int, *, patience_s: float) -> socket.socket:
@@ -254,12 +266,15 @@ class Doorkeeper:
         self._server = server
         self._bounds = bounds
         self._tls = tls
-        self._waiting: dict[asyncio.Task[None], socket.socket] = {}
-        """What lets a connection in, while that connection is nobody's."""
+        self._waiting: dict[asyncio.Task[None], tuple[socket.socket, str]] = {}
+        """What lets a connection in, while that connection is nobody's; and from where it comes."""
         self._handshakes: set[asyncio.Task[None]] = set()
         self._door = asyncio.Lock()
         self._pace = Allowance(0, 1, 0)
         self._allowances: OrderedDict[str, Allowance] = OrderedDict()
+        free = _free_descriptors()
+        self._most_waiting = max(_LEAST_PLACES, min(_MOST_WAITING, round(free * _WAITING_SHARE)))
+        self._most_open = max(_LEAST_PLACES, min(bounds.connections, free - self._most_waiting))
 
     async def accept_all(self) -> None:
         """Accept until cancelled."""
@@ -274,17 +289,30 @@ class Doorkeeper:
                 except OSError:  # no descriptor is left
                     await asyncio.sleep(_NO_DESCRIPTOR_S)
                     continue
-                if len(self._waiting) < _most_waiting():
+                if self._may_wait(str(address[0])):
                     task = loop.create_task(self._admit(connection, str(address[0])))
-                    self._waiting[task] = connection
+                    self._waiting[task] = connection, str(address[0])
                     task.add_done_callback(self._forget)
                 else:
                     connection.close()
         finally:
-            for connection in self._waiting.values():
+            for connection, _ in self._waiting.values():
                 connection.close()  # a task that has not begun cannot do it
             for task in (*self._waiting, *self._handshakes):
                 task.cancel()
+
+    def _may_wait(self, address: str) -> bool:
+        """Whether one more connection may wait; for it, the latest of the address that has most of them goes."""
+        if len(self._waiting) < self._most_waiting:
+            return True
+        counts = Counter(its for _, its in self._waiting.values())
+        greediest, most = counts.most_common(1)[0]
+        if counts[address] + 1 >= most:
+            return False
+        latest = next(task for task, (_, its) in reversed(self._waiting.items()) if its == greediest)
+        latest.cancel()
+        self._forget(latest)
+        return True
 
     async def _admit(self, connection: socket.socket, address: str) -> None:
         """Let a connection in when it is its turn; an address that opens too many waits for itself."""
@@ -315,7 +343,7 @@ class Doorkeeper:
         Of the address that has most of them.
         """
         connections = self._server.server_state.connections
-        while len(connections) + len(self._handshakes) >= self._bounds.connections:
+        while len(connections) + len(self._handshakes) >= self._most_open:
             idle = [
                 each for each in connections if isinstance(each, HttpConnection | WebsocketConnection) and each.idle
             ]
@@ -325,9 +353,9 @@ class Doorkeeper:
             await asyncio.sleep(_FULL_S)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        connection = self._waiting.pop(task, None)
-        if connection is not None:
-            connection.close()
+        waiting = self._waiting.pop(task, None)
+        if waiting is not None:
+            waiting[0].close()
         self._handshakes.discard(task)
 
     async def _welcome(self, connection: socket.socket) -> None:

@@ -202,6 +202,17 @@ def test_a_stop_ends_the_search_for_a_lost_source() -> None:
     assert bench.delivered == []
 
 
+def test_why_a_source_stays_away_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """And again when it is another reason; all attempts are there for who wants to know."""
+    refused, full = SourceOpenError("cam", "connection refused"), SourceOpenError("cam", "too many open files")
+    source = Scripted([StreamLost("unplugged"), sample("a")], [refused, refused, full, full, refused])
+    bench = Bench(source)
+    with caplog.at_level("INFO", logger="framepace"):
+        bench.feed.run()
+    said = [record for record in caplog.records if "still away" in record.getMessage()]
+    assert [record.levelname for record in said] == ["WARNING", "INFO", "WARNING", "INFO", "WARNING"]
+
+
 def test_other_errors_are_passed_on() -> None:
     """A defect of a source is no lost connection."""
     bench = Bench(Scripted([sample("a"), KeyError("defect")]))

@@ -19,7 +19,7 @@ from pipeline.clock import NS_PER_MS, Clock
 from pipeline.frame import Health
 from pipeline.observe import Observed
 from pipeline.report import Report
-from stages.sink.clients import POLICY_VIOLATION, Clients
+from stages.sink.clients import POLICY_VIOLATION, Clients, address_of
 from stages.sink.serve.assets import INDEX, Asset
 from stages.sink.serve.control import REFUSALS, Said, make_router
 from stages.sink.serve.metrics import Exposition
@@ -199,16 +199,17 @@ def _add_results(app: FastAPI, desk: Desk) -> None:
         "one a line", responses=full
     )  # fmt: skip
     async def ndjson(
+        request: Request,
         classes: Annotated[str | None, Query(description="Only tracks of these, such as person,car.")] = None,
         min_score: Annotated[float | None, Query(ge=0, le=1, description="Only tracks with this score.")] = None,
         every: Annotated[int, Query(ge=1, le=1_000_000, description="Of so many records, one.")] = 1,
     ) -> Response:
-        if clients.full:
-            clients.turned_away()
+        address = address_of(request.scope)
+        if not clients.admits(address):
             return JSONResponse({"detail": "too many clients"}, 503, {"retry-after": "5"})
         queue = desk.results.queue(Wishes.model_validate({"classes": classes, "min_score": min_score, "every": every}))
 
-        return _Lines(clients, queue)
+        return _Lines(clients, queue, address)
 
 
 class _Lines(StreamingResponse):
@@ -216,13 +217,14 @@ class _Lines(StreamingResponse):
 
     media_type = "application/x-ndjson"
 
-    def __init__(self, clients: Clients[ResultQueue], queue: ResultQueue) -> None:
+    def __init__(self, clients: Clients[ResultQueue], queue: ResultQueue, address: str) -> None:
         super().__init__(self._lines())
         self._clients = clients
         self._queue = queue
+        self._address = address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._clients.having(self._queue):
+        with self._clients.having(self._queue, self._address):
             await super().__call__(scope, receive, send)
 
     async def _lines(self) -> AsyncIterator[str]:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Depends, HTTPException, Request
 from pydantic import BaseModel
 
 from pipeline.observe import Observed
+from stages.sink.clients import address_of
 
 
 class Said(BaseModel):
@@ -52,31 +53,27 @@ def make_router(run: Observed, *, controllable: bool) -> APIRouter:
 
     @router.post("/control/pause", summary="Answer without looking until resumed")
     async def pause(request: Request) -> Done:
-        change_all(run, {"paused": True}, by=_address(request))
+        change_all(run, {"paused": True}, by=address_of(request.scope))
         return Done(done="paused")
 
     @router.post("/control/resume", summary="Go on after a pause")
     async def resume(request: Request) -> Done:
-        change_all(run, {"paused": False}, by=_address(request))
+        change_all(run, {"paused": False}, by=address_of(request.scope))
         return Done(done="resumed")
 
     @router.post("/control/stop", status_code=202, summary="End the run")
     async def stop(request: Request) -> Done:
-        run.stop(by=_address(request))
+        run.stop(by=address_of(request.scope))
         return Done(done="stopping")
 
     @router.patch("/settings", summary="Change settings, all or none")
     async def patch(
         request: Request, changes: Mapping[str, Any] = Body(examples=[{"deadline_ms": 80}])
     ) -> dict[str, Any]:
-        change_all(run, changes, by=_address(request))
+        change_all(run, changes, by=address_of(request.scope))
         return dict(run.settings())
 
     return router
-
-
-def _address(request: Request) -> str:
-    return "" if request.client is None else request.client.host
 
 
 def change_all(run: Observed, changes: Mapping[str, object], *, by: str) -> None:

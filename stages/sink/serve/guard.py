@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stages.sink.clients import address_of
 from stages.sink.connections import Allowance
 
 log = logging.getLogger("framepace.serve")
@@ -130,19 +131,19 @@ class Guard:
             return None
         if not has_token:
             if given:
-                self._note_wrong_token(_address(scope))
+                self._note_wrong_token(address_of(scope))
             why = "wrong token" if given else "no token"
             words = "a token is needed: Authorization: Bearer TOKEN"
             return Refusal(why, 401, words, ((b"www-authenticate", b"Bearer"),))
         if scope["type"] == "http" and scope["method"] in _CHANGING:
-            log.info("%s asks for %s %s", _address(scope), scope["method"], path)
+            log.info("%s asks for %s %s", address_of(scope), scope["method"], path)
         return None
 
     def _may_ask_now(self, scope: Scope, *, has_token: bool) -> bool:
         """Whether the budget allows it. Behind a proxy all have one address: who has the token has another budget, and
         so have probes."""
         path, now_s = scope["path"], asyncio.get_running_loop().time()
-        purse = _OF_TOKEN if has_token else _address(scope) + (_OF_PROBES if path in _PROBES else "")
+        purse = _OF_TOKEN if has_token else address_of(scope) + (_OF_PROBES if path in _PROBES else "")
         allowance = self._allowances.pop(purse, None) or Allowance(2 * self._per_s, self._per_s, now_s)
         self._allowances[purse] = allowance
         if len(self._allowances) > _MOST_ADDRESSES:
@@ -178,10 +179,6 @@ def names_of(host: str, further: Iterable[str]) -> list[str]:
         own = socket.gethostname()
         names += [own, f"{own}.local"]
     return names
-
-
-def _address(scope: Scope) -> str:
-    return str((scope.get("client") or ("", 0))[0])
 
 
 def _digest(token: str) -> bytes:

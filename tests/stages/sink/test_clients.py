@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import ExitStack
 
 import pytest
 
-from stages.sink.clients import Newest, RecordQueue, send_all
+from stages.sink.clients import GOING_AWAY, TOO_MANY, Clients, Newest, RecordQueue, send_all
 
 
 class FakeConnection:
@@ -126,3 +127,32 @@ def test_the_newest_message_takes_the_place() -> None:
         return [await newest.wait_next(), await newest.wait_next()]
 
     assert asyncio.run(scenario()) == [b"new", None]
+
+
+def test_nobody_keeps_others_out() -> None:
+    """When all places are taken, the latest of the address with most of them makes room; its own clients get none."""
+    clients: Clients[Newest] = Clients(4, patience_s=1)
+    greedy = [Newest() for _ in range(4)]
+    others = [Newest(), Newest()]
+    with ExitStack() as here:
+        for outbox in greedy:
+            assert clients.admits("192.0.2.1")
+            here.enter_context(clients.having(outbox, "192.0.2.1"))
+        assert not clients.admits("192.0.2.1")
+        for outbox, address in zip(others, ("192.0.2.2", "192.0.2.3"), strict=True):
+            assert clients.admits(address)
+            here.enter_context(clients.having(outbox, address))
+        assert set(clients.outboxes) == {*greedy[:2], *others}
+        assert [outbox.goodbye == TOO_MANY for outbox in greedy] == [False, False, True, True]
+        assert others[0].goodbye[0] == GOING_AWAY
+        assert not clients.admits("192.0.2.1")
+        assert not clients.admits("192.0.2.2")  # as many as the greediest would have
+        assert clients.counts().refused == 3
+    assert len(clients) == 0
+
+
+def test_nobody_is_let_in_at_the_end() -> None:
+    """However much room there is."""
+    clients: Clients[Newest] = Clients(4, patience_s=1)
+    clients.finish()
+    assert not clients.admits("192.0.2.1")

@@ -30,7 +30,7 @@ def test_nobody_looks(run: Any) -> None:
         now = now_of(run)
         await turns()
         seen = [run.reports]
-        with now.clients.having(Newest()):
+        with now.clients.having(Newest(), "::1"):
             await turns()
             seen.append(run.reports)
         await turns()
@@ -46,7 +46,7 @@ def test_every_page_is_told_the_same(run: Any, monkeypatch: pytest.MonkeyPatch) 
 
     async def scenario() -> tuple[list[object], int]:
         now, pages = now_of(run), [Newest(), Newest()]
-        with now.clients.having(pages[0]), now.clients.having(pages[1]):
+        with now.clients.having(pages[0], "::1"), now.clients.having(pages[1], "::1"):
             await turns(1)
             first = [page._take() for page in pages]
             await turns(10)
@@ -66,13 +66,13 @@ def test_a_page_that_goes_leaves_the_others_alone(run: Any) -> None:
 
     async def scenario() -> list[bool]:
         now, stays, goes = now_of(run), Newest(), Newest()
-        with now.clients.having(stays):
-            with now.clients.having(goes):
+        with now.clients.having(stays, "::1"):
+            with now.clients.having(goes, "::1"):
                 await turns()
             stays._take()
             await turns()
             left = [stays.waiting]
-            with now.clients.having(goes):
+            with now.clients.having(goes, "::1"):
                 await turns()
             return [*left, stays.waiting]
 

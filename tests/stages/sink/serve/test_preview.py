@@ -76,7 +76,7 @@ def test_pictures_go_to_those_who_wished_for_them() -> None:
     """Newest only; who comes or goes changes what is wished for."""
     preview = Preview(8, most_rate=15, most_width_px=1280, patience_s=1)
     small, wide = Viewer(SMALL), Viewer(WIDE)
-    with preview.clients.having(small), preview.clients.having(wide):
+    with preview.clients.having(small, "::1"), preview.clients.having(wide, "::1"):
         assert set(preview.schedule.wishes) == {SMALL, WIDE}
         preview.hand_out(frozenset([SMALL]), b"old")
         preview.hand_out(frozenset([SMALL]), b"new")

@@ -25,7 +25,7 @@ def wishes(**asked: str) -> Wishes:
 def joined(results: Results, **asked: str) -> ResultQueue:
     """A client with its wishes that has just come."""
     queue = results.queue(wishes(**asked))
-    results.clients._add(queue)
+    results.clients._add(queue, "::1")
     return queue
 
 

@@ -24,6 +24,7 @@ from pipeline.errors import Outage, SinkOpenError
 from pipeline.frame import Answer, Health, Heartbeat, Mode
 from pipeline.run import SINK_STOP_NS
 from pipeline.testing import open_context
+from stages.sink import connections as door
 from stages.sink import server
 from stages.sink.record import record_from_answer, record_from_heartbeat
 from stages.sink.serve.options import ServeOptions
@@ -168,11 +169,14 @@ def check_reader_goes_on(sink: ServeSink, reader: ClientConnection, make_answer:
     assert [received(reader) for _ in range(20)] == expected
 
 
-def opened(sink: ServeSink, said: bytes = b"", *, receive_buffer: int = 65_536) -> socket.socket:
+def opened(
+    sink: ServeSink, said: bytes = b"", *, receive_buffer: int = 65_536, address: str = "127.0.0.1"
+) -> socket.socket:
     """A connection that has said something and waits."""
     raw = socket.socket()
     raw.settimeout(_BOUND_S)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    raw.bind((address, 0))
     raw.connect(("127.0.0.1", sink.port))
     with suppress(ConnectionError):
         raw.sendall(said)
@@ -207,6 +211,31 @@ def test_two_hundred_connections(serve: Serve, join: Connect, ask: Ask, make_ans
         begun_s = monotonic()
         sink.close()
         assert monotonic() - begun_s < 2.0
+
+
+def test_who_opens_most_waits_for_itself(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of connections from one address leave room for another one, in front of the door, too."""
+    monkeypatch.setattr(door, "_MOST_WAITING", 20)
+    sink = serve()
+    with ExitStack() as held:
+        for _ in range(300):
+            held.enter_context(opened(sink, address="127.0.0.66"))
+        for _ in range(5):
+            with opened(sink, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as raw:
+                assert raw.recv(64).startswith(b"HTTP/1.1 200")
+
+
+def test_descriptors_are_kept_for_the_pipeline(serve: Serve, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients take what is left of them, and a newcomer still gets in."""
+    limits = (len(os.listdir("/proc/self/fd")) + 40, 4096)
+    monkeypatch.setattr("stages.sink.connections.resource.getrlimit", lambda _: limits)
+    sink = serve()
+    before = len(os.listdir("/proc/self/fd"))
+    with ExitStack() as held:
+        clients = [held.enter_context(opened(sink, address="127.0.0.66")) for _ in range(60)]
+        assert ask(sink, "/healthz").status_code == 200
+        theirs = len(os.listdir("/proc/self/fd")) - before - len(clients)
+        assert theirs <= 12
 
 
 def test_a_flood_of_requests(serve: Serve, join: Connect, make_answer: Make) -> None:
