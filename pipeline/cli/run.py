@@ -84,8 +84,8 @@ def run_command(flags: Flags) -> int:
         if not code and not executed.interrupted:
             code = _judge_source(report, say)
         written = [
-            _write("report", files.get("--report"), report.model_dump_json(indent=2).encode() + b"\n", say),
-            _write("trace", files.get("--trace"), run.trace(), say),
+            _write("report", files.get("--report"), lambda: report.model_dump_json(indent=2).encode() + b"\n", say),
+            _write("trace", files.get("--trace"), run.trace, say),
         ]
         return code if all(written) else 1
 
@@ -222,8 +222,9 @@ def _print_failure(console: Console, message: str) -> None:
     console.print(f"framepace: {in_one_line(message)}", style="red")
 
 
-def _write(what: str, file: Path | None, content: bytes | None, say: Callable[[str], None]) -> bool:
-    """Write a file as a whole or not at all; return whether all is well."""
+def _write(what: str, file: Path | None, make: Callable[[], bytes | None], say: Callable[[str], None]) -> bool:
+    """Write a file, if there shall be one, as a whole or not at all; return whether all is well."""
+    content = None if file is None else make()
     if file is None or content is None:
         return True
     try:

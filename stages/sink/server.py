@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import uvicorn
 
@@ -28,6 +28,36 @@ _MOST_INCOMING_BYTES = 4096
 _MOST_HEADER_BYTES = 16_384
 
 T = TypeVar("T")
+
+
+async def aside(make: Callable[[], T]) -> T:
+    """Have something made on a thread of its own, for which nobody waits when the server ends.
+
+    Raises:
+        Exception: what making it raised.
+    """
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if made.cancelled():
+            return
+        if error is not None:
+            made.set_exception(error)
+        else:
+            made.set_result(cast("T", result))
+
+    def work() -> None:
+        result, failure = None, None
+        try:
+            result = make()
+        except BaseException as error:  # raised where it is waited for
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=work, name="framepace aside", daemon=True).start()
+    return await made
 
 
 class ServerThread:

@@ -27,6 +27,7 @@ from stages.sink.serve.now import Now
 from stages.sink.serve.preview import LEAST_RATE, Preview
 from stages.sink.serve.readiness import Watch
 from stages.sink.serve.results import ResultQueue, Results, Wishes
+from stages.sink.server import aside
 
 _RECENT_NS = 250 * NS_PER_MS
 """What costs something to make is made at most so often, however many ask."""
@@ -182,7 +183,7 @@ def _add_state(app: FastAPI, desk: Desk) -> None:
         if not run.traced:
             raise HTTPException(404, "the run is not traced; start it with --trace FILE")
         async with tracing:  # one at a time
-            made = await asyncio.to_thread(traces.get, "trace", run.trace)
+            made = await aside(lambda: traces.get("trace", run.trace))
         headers = {"content-disposition": 'attachment; filename="framepace-trace.json"'}
         return Response(made, media_type="application/json", headers=headers)
 
