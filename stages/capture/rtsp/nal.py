@@ -11,6 +11,10 @@ MAX_NAL_BYTES = 8 << 20
 MAX_SET_BYTES = 64 << 10
 """Larger parameter sets are not kept."""
 _START_CODE = b"\0\0\1"
+_HEADER_BYTES = 2
+"""Of the longer header, that of H.265."""
+_MOST_UNITS = 2048
+"""Sent as one. Pictures have at most 600 slices (H.265 table A.8); looking at millions would take seconds."""
 _MAX_SEI_BYTES = 4096
 """As far into a message unit as a recovery point is looked for."""
 _RECOVERY_POINT = 6
@@ -100,11 +104,15 @@ class Depacketizer(ABC):
 def units_in(nal: Nal) -> list[Nal]:
     """Return the units in what was sent as one; some cameras send several with the start codes of a byte stream.
 
-    Within a unit there can be no start code (H.264 7.4.1, H.265 7.4.2), and none ends with a zero.
+    Within a unit there can be no start code (H.264 7.4.1, H.265 7.4.2), and none ends with a zero. What holds more units
+    than any picture has is one that is not whole.
     """
     if _START_CODE not in nal.data:
         return [nal]
-    parts = [part.rstrip(b"\0") for part in nal.data.split(_START_CODE)]
+    cut = nal.data.split(_START_CODE, _MOST_UNITS)
+    if len(cut) > _MOST_UNITS:
+        return [Nal(nal.data[:_HEADER_BYTES], is_whole=False)]
+    parts = [part.rstrip(b"\0") for part in cut]
     return [Nal(part, is_whole=nal.is_whole) for part in parts if part]
 
 

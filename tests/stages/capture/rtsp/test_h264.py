@@ -200,3 +200,10 @@ def test_units_with_start_codes_between_them_are_taken_apart() -> None:
     stream = b"\0\0\1" + SPS + b"\0\0\0\1\x68ab\0\0\1\x65\x88c"
     assert [unit.data for unit in units_in(Nal(stream))] == [SPS, b"\x68ab", b"\x65\x88c"]
     assert [unit.data for unit in units_in(Nal(SPS))] == [SPS]
+
+
+def test_millions_of_units_in_one_are_no_picture() -> None:
+    """They are not looked at: that would take seconds, and a picture has a few hundred slices at most."""
+    (unit,) = units_in(Nal(b"\x65\x88" + b"\0\0\1" * 2_000_000))
+    assert (unit.data, unit.is_whole) == (b"\x65\x88", False)
+    assert len(units_in(Nal(b"\0\0\1".join([b"\x65\x88c"] * 600)))) == 600
