@@ -104,8 +104,8 @@ class Depacketizer(ABC):
 def units_in(nal: Nal) -> list[Nal]:
     """Return the units in what was sent as one; some cameras send several with the start codes of a byte stream.
 
-    Within a unit there can be no start code (H.264 7.4.1, H.265 7.4.2), and none ends with a zero. What holds more units
-    than any picture has is one that is not whole.
+    Within a unit there can be no start code (H.264 7.4.1, H.265 7.4.2), and none ends with a zero. What holds more
+    units than any picture has is one that is not whole.
     """
     if _START_CODE not in nal.data:
         return [nal]
