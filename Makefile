@@ -20,14 +20,13 @@ demo: $(USED)
 	@echo "          $(OUT)/report.json         where every frame went"
 
 # All tests, or some: make test TESTS="tests/stages -k rtsp". Those that watch a running program have the machine alone.
-ALONE := tests/e2e tests/realtime
 test: $(DEVELOPED)
 ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS)
 else
 	@failed=0; \
-	$(BIN)/python -m pytest --numprocesses=auto $(ALONE:%=--ignore=%) || failed=1; \
-	$(BIN)/python -m pytest $(ALONE) || failed=1; \
+	$(BIN)/python -m pytest --numprocesses=auto -m "not alone" || failed=1; \
+	$(BIN)/python -m pytest -m alone || failed=1; \
 	exit $$failed
 endif
 

@@ -8,9 +8,10 @@ import threading
 from pipeline.clock import Clock
 from pipeline.errors import LinkClosed, LinkEnded
 from pipeline.frame import Answer, Heartbeat, Mode
+from pipeline.histogram import Histogram
 from pipeline.link import Link, Policy, held_bytes
 from pipeline.logs import Complaints, about
-from pipeline.report import SinkReport
+from pipeline.report import SinkReport, percentiles_ms
 from pipeline.stage import Sink
 from pipeline.timings import Event, Timings
 
@@ -49,6 +50,8 @@ class Delivery:
         self._last_frame = -1
         self._skipped_lock = threading.Lock()  # guards _skipped: answers are dropped at both ends of the queue
         self._written = 0
+        self._late = 0
+        self._waits = Histogram()
         self._skipped = 0
         self._failure: str | None = None
         self._details: dict[str, int] = {}
@@ -93,8 +96,9 @@ class Delivery:
         try:
             self._begin()
             while True:
-                answer, _ = self.link.wait_get()
+                answer, waited_ns = self.link.wait_get()
                 if self._failure is None:
+                    self._judge(answer, waited_ns)
                     self._write(answer)
                 else:
                     self.skip(answer)
@@ -107,6 +111,8 @@ class Delivery:
         """Return the report's part."""
         return SinkReport(
             written=self._written,
+            late=self._late,
+            wait_ms=percentiles_ms(self._waits.copy()) if self._waits.count else None,
             skipped=self._skipped,
             failed=self._failure,
             details=self._details if self._failure is not None else self._statistics(),
@@ -117,6 +123,12 @@ class Delivery:
             self.sink.begin()
         except BaseException as error:  # as in _write
             self._fail(error)
+
+    def _judge(self, answer: Answer | Heartbeat, waited_ns: int) -> None:
+        """Note how long an answer waited for the sink, and whether it is late now that the sink takes it."""
+        if isinstance(answer, Answer) and answer.info.due_ns is not None:
+            self._waits.add(waited_ns)
+            self._late += self._clock.now_ns() > answer.info.due_ns
 
     def _write(self, answer: Answer | Heartbeat) -> None:
         try:

@@ -67,6 +67,8 @@ class SinkReport(_Frozen):
     """One sink."""
 
     written: int
+    late: int = Field(default=0, description="Live: answers that it took after their deadline, since it was busy.")
+    wait_ms: Percentiles | None = Field(default=None, description="Live: from handing over to taking.")
     skipped: int = Field(description="Answers that it never got because it was too slow.")
     failed: str | None = Field(description="Why it stopped early; null if it did not.")
     details: dict[str, int] = Field(description="Counters of the sink itself, such as clients.")

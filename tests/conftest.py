@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,16 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and may not be here: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what has to have the machine for itself."""
+    here = Path(__file__).parent
+    for item in items:
+        watches = item.path.is_relative_to(here / "e2e") or item.path.is_relative_to(here / "realtime")
+        if watches and item.get_closest_marker("unhurried") is None:
+            item.add_marker("alone")
 
 
 Line = dict[str, object]

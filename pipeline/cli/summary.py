@@ -55,9 +55,10 @@ def print_summary(report: Report, console: Console) -> None:
         console.print(f"  missed because of: {'; '.join(map(_blame, report.blames[:3]))}")
     console.print(_stages(report))
     for name, sink in report.sinks.items():
+        late = f", {sink.late} of them after their deadline" if sink.late else ""
         skipped = f", {sink.skipped} skipped" if sink.skipped else ""
         failed = f", FAILED: {sink.failed}" if sink.failed else ""
-        console.print(f"  {name}: {sink.written} written{skipped}{failed}", style="red" if sink.failed else "")
+        console.print(f"  {name}: {sink.written} written{late}{skipped}{failed}", style="red" if sink.failed else "")
     if report.changes:
         changes = [f"{one.name} to {one.after} after {one.at_s:.1f} s" for one in report.changes[-_CHANGES_SHOWN:]]
         earlier = report.changes_left_out + len(report.changes) - len(changes)

@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.unhurried]
 
 
 @pytest.fixture

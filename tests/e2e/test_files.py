@@ -21,7 +21,7 @@ from stages.payloads import Picture, Tracks
 from stages.preprocess.letterbox import Letterbox
 from stages.track.tracker import Tracker, TrackerOptions
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.unhurried]
 
 FRAMES = 60
 

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from pipeline.clock import NS_PER_MS
 from pipeline.delivery import Delivery
 from pipeline.errors import Outage
 from pipeline.frame import Answer, CaptureClock, Health, Heartbeat, Mode, Status
@@ -46,6 +47,36 @@ def test_a_live_queue_drops_its_oldest() -> None:
     assert sink.gaps[0] == count - len(kept)
     assert delivery.report().skipped == count - len(kept)
     assert delivery.report().written == len(kept)
+
+
+class Busy(RecordingSink):
+    """Takes its time for each answer."""
+
+    def __init__(self, clock: ManualClock, takes_ns: int) -> None:
+        super().__init__()
+        self._clock = clock
+        self._takes_ns = takes_ns
+
+    def write(self, answer: Answer, *, gap: int) -> None:
+        super().write(answer, gap=gap)
+        self._clock.advance(self._takes_ns)
+
+
+def test_late_is_judged_when_the_sink_takes_an_answer() -> None:
+    """Whoever waits behind a slow write may be late though it was handed over in time; the report says how long."""
+    clock = ManualClock()
+    sink = Busy(clock, 40 * NS_PER_MS)
+    delivery = Delivery("sink", sink, mode=Mode.LIVE, clock=clock)
+    due_ns = clock.now_ns() + 100 * NS_PER_MS
+    for frame_id in range(5):
+        assert delivery.offer(answer(frame_id, due_ns=due_ns)) is not None
+    delivery.link.end()
+    delivery.run()
+    report = delivery.report()
+    assert (report.written, report.late, report.skipped) == (5, 2, 0)  # at 0, 40 and 80 ms, and at 120 and 160 ms
+    assert report.wait_ms is not None
+    assert report.wait_ms.max == 160
+    assert delivered(RecordingSink(), [0, 1]).report().wait_ms is None
 
 
 def test_a_sink_that_fails_is_closed_and_the_queue_goes_on() -> None:

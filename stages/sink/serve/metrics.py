@@ -225,6 +225,8 @@ def _sinks(report: Report) -> Iterator[Metric]:
     sinks = report.sinks.items()
     written = [([stream, name], sink.written) for name, sink in sinks]
     yield _counter("sink_written", "Answers that a sink has written.", labels, written)
+    late = [([stream, name], sink.late) for name, sink in sinks]
+    yield _counter("sink_late", "Answers that it took after their deadline.", labels, late)
     skipped = [([stream, name], sink.skipped) for name, sink in sinks]
     yield _counter("sink_skipped", "Answers that it was too slow for.", labels, skipped)
     failed = [([stream, name], float(sink.failed is not None)) for name, sink in sinks]
