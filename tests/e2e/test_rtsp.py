@@ -169,6 +169,15 @@ def test_every_picture_is_answered(rtsp, clip, watch, codec, transport, login) -
     assert not any(report.source.losses.values())
 
 
+def test_ffmpeg_logs_in_where_it_may(rtsp, clip, watch) -> None:  # type: ignore[no-untyped-def]
+    """Our own client goes the way first, and hands on the password as it is to be written."""
+    with rtsp.Camera(clip(), user="me", password="a:b@c") as camera:
+        viewing = watch(camera.url, client="ffmpeg")
+        viewing.wait_fresh(20)
+        report = finished(viewing)
+    assert not any(report.source.losses.values())
+
+
 def test_a_wrong_password_is_said(rtsp, clip, watch) -> None:  # type: ignore[no-untyped-def]
     """Without showing it."""
     with (
