@@ -48,7 +48,7 @@ class Delivery:
             weigh=_weight,
         )
         self._last_frame = -1
-        self._skipped_lock = threading.Lock()  # guards _skipped: answers are dropped at both ends of the queue
+        self._lock = threading.Lock()  # guards _skipped (answers are dropped at both ends of the queue) and _waits
         self._written = 0
         self._late = 0
         self._waits = Histogram()
@@ -78,7 +78,7 @@ class Delivery:
 
     def skip(self, answer: Answer | Heartbeat) -> None:
         """Count an answer that the sink will never get; heartbeats are no answers."""
-        with self._skipped_lock:
+        with self._lock:
             self._skipped += isinstance(answer, Answer)
 
     def give_way(self) -> None:
@@ -98,8 +98,7 @@ class Delivery:
             while True:
                 answer, waited_ns = self.link.wait_get()
                 if self._failure is None:
-                    self._judge(answer, waited_ns)
-                    self._write(answer)
+                    self._write(answer, waited_ns)
                 else:
                     self.skip(answer)
         except (LinkEnded, LinkClosed):
@@ -109,10 +108,12 @@ class Delivery:
 
     def report(self) -> SinkReport:
         """Return the report's part."""
+        with self._lock:
+            waits = self._waits.copy()
         return SinkReport(
             written=self._written,
             late=self._late,
-            wait_ms=percentiles_ms(self._waits.copy()) if self._waits.count else None,
+            wait_ms=percentiles_ms(waits) if waits.count else None,
             skipped=self._skipped,
             failed=self._failure,
             details=self._details if self._failure is not None else self._statistics(),
@@ -124,13 +125,7 @@ class Delivery:
         except BaseException as error:  # as in _write
             self._fail(error)
 
-    def _judge(self, answer: Answer | Heartbeat, waited_ns: int) -> None:
-        """Note how long an answer waited for the sink, and whether it is late now that the sink takes it."""
-        if isinstance(answer, Answer) and answer.info.due_ns is not None:
-            self._waits.add(waited_ns)
-            self._late += self._clock.now_ns() > answer.info.due_ns
-
-    def _write(self, answer: Answer | Heartbeat) -> None:
+    def _write(self, answer: Answer | Heartbeat, waited_ns: int) -> None:
         try:
             if isinstance(answer, Heartbeat):
                 self.sink.beat(answer)
@@ -145,6 +140,11 @@ class Delivery:
             return
         self._last_frame = frame_id
         self._written += 1
+        due_ns = answer.info.due_ns
+        if due_ns is not None:
+            self._late += start_ns > due_ns
+            with self._lock:
+                self._waits.add(waited_ns)
 
     def _fail(self, error: BaseException) -> None:
         text = str(error)

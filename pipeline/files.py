@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import stat
 import tempfile
 from pathlib import Path
-
-log = logging.getLogger("framepace")
 
 _FOR_OTHERS = 0o004
 _MOST_OF_LINE = 65_536
@@ -67,15 +64,13 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def read_secret(path: str) -> str:
-    """Return the first line of a file, without the space around it; warn if all users of the machine can read it.
+    """Return the first line of a file, without the space around it.
 
     Raises:
         ValueError: it cannot be read, or has no such line.
     """
     try:
         with Path(os.path.expanduser(path)).open(encoding="utf-8") as file:
-            if os.fstat(file.fileno()).st_mode & _FOR_OTHERS:
-                log.warning("%s can be read by everybody on this machine; chmod 600 it", path)
             secret = file.readline(_MOST_OF_LINE).strip()
     except OSError as error:
         raise ValueError(f"cannot be read: {(error.strerror or str(error)).lower()}") from error
@@ -84,6 +79,14 @@ def read_secret(path: str) -> str:
     if not secret:
         raise ValueError("its first line is empty")
     return secret
+
+
+def is_exposed(path: str) -> bool:
+    """Whether every user of this machine may read a file."""
+    try:
+        return bool(os.stat(os.path.expanduser(path)).st_mode & _FOR_OTHERS)
+    except (OSError, ValueError):
+        return False
 
 
 def _usual_mode() -> int:

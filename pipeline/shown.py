@@ -1,20 +1,37 @@
-"""Text of others as it may be shown: it may hold what a terminal obeys, or what the eye takes for something else."""
+"""Escapes text of others for display: it may hold what a terminal obeys, or what turns letters around."""
 
 from __future__ import annotations
 
 import json
+import unicodedata
+
+_JOINERS = "\u200c\u200d"
+"""Without them, Persian words and some emoji would not be what they are."""
 
 
-def printable(text: str) -> str:
-    r"""Return a text with escapes, `\u202e`, for whatever shows nothing itself: controls, changes of direction, halves.
+def printable(text: str, *, kept: str = "\n\t") -> str:
+    r"""Return a text with escapes, `\u202e`, for controls, changes of direction and halves of letters.
 
-    Line ends and tabs stay. Between the quotes of a JSON text, the escapes mean what they stand for.
+    Between the quotes of a JSON text, the escapes mean what they stand for.
+
+    Args:
+        text: any.
+        kept: controls that stay.
     """
     if text.isprintable():
         return text
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else json.dumps(letter)[1:-1] for letter in text)
+    return "".join(letter if _shows(letter) or letter in kept else json.dumps(letter)[1:-1] for letter in text)
+
+
+def printable_name(text: str) -> str:
+    """Return a name as it can stand in a line, a label or a cell."""
+    return printable(text, kept="")
 
 
 def in_one_line(text: str) -> str:
     """Return a text as one printable line."""
     return printable(" ".join(text.split()))
+
+
+def _shows(letter: str) -> bool:
+    return letter.isprintable() or letter in _JOINERS or unicodedata.category(letter) == "Zs"

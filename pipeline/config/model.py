@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pipeline.clock import NS_PER_MS, NS_PER_S
 from pipeline.controls import LEAST_DEADLINE_NS, MOST_DEADLINE_NS
 from pipeline.frame import ProjectTo
+from pipeline.shown import printable_name
 from pipeline.units import Duration
 
 
@@ -16,13 +17,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _can_be_shown(name: str) -> str:
-    if not name.isprintable():
-        raise ValueError("holds a character that cannot be shown")
-    return name
-
-
-Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_can_be_shown)]
+Name = Annotated[str, AfterValidator(printable_name)]
 """Of a stream or a part: it stands in results, on terminals and in spreadsheets."""
 
 
@@ -60,7 +55,9 @@ class RunConfig(_Section):
     """One stream: where pictures come from, what is done with them, where answers go."""
 
     source: str | PartConfig = Field(description="What `framepace run` takes as SOURCE, or a mapping with `kind`.")
-    stream: Name = Field(default="cam0", description="Name of the stream in every result.")
+    stream: Annotated[Name, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")] = Field(
+        default="cam0", description="Name of the stream in every result."
+    )
     mode: Literal["auto", "live", "lossless"] = Field(
         default="auto", description="`auto`: live for cameras and paced files, lossless for recordings."
     )

@@ -1,7 +1,8 @@
-"""Texts that name a secret instead of holding it: ${NAME} of the environment, ${file:PATH}, a file's first line."""
+"""References to secrets in texts: ${NAME} for a variable of the environment, ${file:PATH} for a file's first line."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from pipeline.masking import hide
 _REFERENCE = re.compile(r"(\$?)\$\{([^{}]*)\}?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IN_PATH = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_END_OF_AUTHORITY = re.compile(r"[/?#]")
 _FILE = "file:"
 
 
@@ -21,9 +23,10 @@ class _Unresolved(Exception):
 
 
 def resolved(raw: Mapping[str, object], environment: Mapping[str, str], *, prefix: str = "$.") -> dict[str, object]:
-    """Return settings with what their texts refer to in place of each reference.
+    """Return settings with each reference in their texts replaced by its value.
 
-    Within an address, what is put in is percent-encoded (so that a password may hold any character) and never shown.
+    Within an address, the value is percent-encoded (so that a password may hold any character) and never shown; a
+    variable that holds the beginning of an address, or all of it, is taken as it is.
 
     Args:
         raw: settings as written: mappings, lists, texts, numbers.
@@ -48,27 +51,36 @@ def _resolved(value: object, place: str, environment: Mapping[str, str], problem
     if not isinstance(value, str) or "${" not in value:
         return value
     try:
-        return _REFERENCE.sub(lambda found: _put_in(found, environment), value)
+        return _filled(value, environment)
     except _Unresolved as error:
         problems.append(Problem(place, str(error)))
         return value
 
 
-def _put_in(found: re.Match[str], environment: Mapping[str, str]) -> str:
+def _filled(text: str, environment: Mapping[str, str]) -> str:
+    """Replace the references from left to right: what each one means depends on what stands before it then."""
+    done, end = "", 0
+    for found in _REFERENCE.finditer(text):
+        done += text[end : found.start()]
+        end = found.end()
+        done += _value(found, done, _REFERENCE.sub("", text[end:]), environment)
+    return done + text[end:]
+
+
+def _value(found: re.Match[str], before: str, after: str, environment: Mapping[str, str]) -> str:
     """Return what stands for one reference, written as its place wants it."""
     if found[1]:
         return found[0][1:]  # $${ is a ${ that means nothing
     if not found[0].endswith("}"):
-        raise _Unresolved("${ has no }; write $${ for one that is meant as it stands")
+        raise _Unresolved("${ has no }; write $${ for a literal ${")
     secret = _meaning(found[2], environment)
-    before, after = found.string[: found.start()], found.string[found.end() :]
     _, is_address, begun = before.partition("://")
     if not is_address:
         return secret
-    is_path = "/" in begun or "?" in begun
-    if not is_path and "@" not in after:
+    is_path = _END_OF_AUTHORITY.search(begun) is not None
+    if not is_path and "@" not in _END_OF_AUTHORITY.split(after, maxsplit=1)[0]:
         return secret  # the host, or the port
-    written = quote(secret, safe="/" if is_path and "?" not in begun else "")
+    written = quote(os.fsencode(secret), safe="/" if is_path and "?" not in begun else "")
     hide(secret, written)
     return written
 
@@ -81,11 +93,13 @@ def _meaning(name: str, environment: Mapping[str, str]) -> str:
         except ValueError as error:
             raise _Unresolved(f"{path}: {error}") from None
     if not _VARIABLE.fullmatch(name):
-        raise _Unresolved(f"${{{name[:60]}}} is no reference; write ${{NAME}}, ${{file:PATH}}, or $${{ for a mere ${{")
+        raise _Unresolved(
+            f"${{{name[:60]}}} is no reference; write ${{NAME}}, ${{file:PATH}}, or $${{ for a literal ${{"
+        )
     return _variable(name, environment)
 
 
 def _variable(name: str, environment: Mapping[str, str]) -> str:
     if not environment.get(name):
-        raise _Unresolved(f"the environment has no variable {name}")
+        raise _Unresolved(f"the variable {name} is not set, or empty")
     return environment[name]

@@ -33,6 +33,9 @@ _PLAYLIST = "hls"
 _PLAYLIST_LATE_NS = NS_PER_S
 """A live playlist that falls behind by more, because a segment came late, starts a new time line."""
 
+_LEAST_OPEN_NS = 500 * NS_PER_MS
+"""Left to FFmpeg, however long finding the way took."""
+
 _MOST_PIXELS = 2**31 - 1
 """FFmpeg's own bound."""
 
@@ -55,7 +58,8 @@ class VideoOptions(Options):
     client: Literal["auto", "own", "ffmpeg"] = Field(
         default="auto",
         description="RTSP: our own client, which hands a picture on as soon as it is there, or FFmpeg's, which waits "
-        "for the next one; `auto`: FFmpeg's where ours does not speak the codec.",
+        "for the next one; `auto`: FFmpeg's where ours does not speak the codec. Before FFmpeg shows a password or "
+        "opens rtsps, ours asks for the description, to find out where that leads.",
     )
     reorder: Duration = Field(
         default=30 * NS_PER_MS, description="RTSP over UDP: how long to wait for a packet that others overtook."
@@ -267,18 +271,21 @@ class VideoSource(Source):
                 open_timeout_ns=options.open_timeout,
                 stall_timeout_ns=options.stall_timeout,
             )
+        begun_ns = clock.now_ns()
+        target = self._guarded_target(clock)
+        passed_ns = (clock.now_ns() - begun_ns) // NS_PER_MS * NS_PER_MS
         return WorkerInput(
-            self._guarded_target(clock),
+            target,
             clock,
             options=self._bound() | self._demuxer_options(),
-            open_timeout_ns=options.open_timeout,
+            open_timeout_ns=max(_LEAST_OPEN_NS, options.open_timeout - passed_ns),
             stall_timeout_ns=options.stall_timeout,
             is_interrupted=lambda: self._is_interrupted,
         )
 
     def _guarded_target(self, clock: Clock) -> Target:
         """Return what FFmpeg may open: its RTSP client looks at no certificate, and shows a password to whoever it is
-        redirected to. So ours goes the way first.
+        redirected to. So ours goes the way first. What FFmpeg meets a moment later is not looked at.
 
         Raises:
             SourceOpenError: the way ends, or leads to a server that is not trusted.

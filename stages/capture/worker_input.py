@@ -31,10 +31,10 @@ _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from stages.capture.worker_p
 _NAME = "framepace-capture"
 """For whoever looks at the list of processes."""
 _INHERITED = re.compile(
-    r"PATH|HOME|TZ|TMPDIR|LANG|LC_.*|LD_.*|PYTHON.*|VIRTUAL_ENV|SSL_CERT_(FILE|DIR)|(https?|all|no)_proxy",
+    r"PATH|HOME|TZ|TMPDIR|LANG|LC_.*|LD_.*|PYTHON(HOME|PATH|UTF8|NOUSERSITE|DONTWRITEBYTECODE)|VIRTUAL_ENV|OPENSSL_CONF|SSL_CERT_(FILE|DIR)|(https?|all|no)_proxy",
     re.IGNORECASE,
 )
-"""The variables that a process that reads a camera may need; the others may be secrets."""
+"""The variables that a process that reads a camera may need, proxies included; the others may be secrets."""
 _START_NS = 5 * NS_PER_S
 """Until the process is there: 0.2 s, many times that on a machine that is starting a fleet of them."""
 _WORDS_NS = 250 * NS_PER_MS

@@ -212,8 +212,8 @@ class Clients(Generic[O]):
     def admits(self, address: str) -> bool:
         """Whether one more client of an address may come; one that may not counts as turned away.
 
-        When all places are taken, the latest client of the address that has most of them goes for it, unless the new
-        one's address would have as many: nobody keeps others out.
+        When all places are taken, the latest client of the address that has most of them is turned away for it, unless
+        the new one's address would have as many: nobody keeps others out. A websocket is told why, lines just end.
         """
         if not self._closing and (len(self._outboxes) < self._limit or self._make_room(address)):
             return True
@@ -231,6 +231,7 @@ class Clients(Generic[O]):
         latest.goodbye = TOO_MANY
         latest.finish()
         self._remove(latest)
+        self._refused += 1
         return True
 
     async def serve(self, connection: WebSocket, outbox: O) -> None:

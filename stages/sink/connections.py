@@ -41,13 +41,12 @@ _ADDRESS_SHARE = 0.75
 """Of the connections that are let in a second, one address gets this."""
 _MOST_ADDRESSES = 1024
 _MOST_WAITING = 256
-"""Connections that wait for their turn."""
+"""Connections that wait for their turn, and no more than this share of the descriptors that the process may have."""
 _WAITING_SHARE = 1 / 4
 _LEAST_PLACES = 2
 """However few descriptors there are: one for who has most, one for who asks what is wrong."""
 _KEPT_DESCRIPTORS = 32
-"""Of those that the process may have, kept for the pipeline: camera, model, files, and connecting anew. Clients get the
-rest, this share of it while they wait."""
+"""Of those that the process may have, kept for the pipeline: camera, model, files, and connecting anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,11 @@ class HttpConnection(H11Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is being done for it."""
+        """Whether nothing is being done for it, since it has said nothing, or not all of it."""
+        return self._is_unheard or bool(self.cycle.more_body)
+
+    @property
+    def _is_unheard(self) -> bool:
         return self.cycle is None or bool(self.cycle.response_complete)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -120,13 +123,13 @@ class HttpConnection(H11Protocol):
             self.transport.abort()
             return
         super().data_received(data)
-        if not self.idle:
+        if not self._is_unheard:
             self._calm_down()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._calm_down()
-        if self.idle and not self.transport.is_closing():
+        if self._is_unheard and not self.transport.is_closing():
             self._unsent = self.transport.get_write_buffer_size() + 1
             self._hurry = self.loop.call_later(_REQUEST_S, self._give_up)
 
@@ -148,7 +151,7 @@ class HttpConnection(H11Protocol):
             self._hurry = None
 
     def _give_up(self) -> None:
-        if not self.idle:
+        if not self._is_unheard:
             return
         unsent = self.transport.get_write_buffer_size()
         if 0 < unsent < self._unsent:  # the answer is still being taken
@@ -218,7 +221,7 @@ def _address(connection: HttpConnection | WebsocketConnection) -> str:
 
 
 def _free_descriptors() -> int:
-    """Return how many clients may have, as far as can be told."""
+    """Return how many clients may have now, as far as can be told."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         used = len(os.listdir("/proc/self/fd"))
@@ -249,6 +252,11 @@ def make_listener(address: Any, family: int, *, patience_s: float) -> socket.soc
     return listener
 
 
+def _is_full(taken: int, most: int) -> bool:
+    """Whether no more of so many places may be taken, by their number or for lack of descriptors."""
+    return taken >= most or (taken >= _LEAST_PLACES and not _free_descriptors())
+
+
 class Doorkeeper:
     """Accepts connections for a uvicorn server, in its loop.
 
@@ -272,9 +280,8 @@ class Doorkeeper:
         self._door = asyncio.Lock()
         self._pace = Allowance(0, 1, 0)
         self._allowances: OrderedDict[str, Allowance] = OrderedDict()
-        free = _free_descriptors()
-        self._most_waiting = max(_LEAST_PLACES, min(_MOST_WAITING, round(free * _WAITING_SHARE)))
-        self._most_open = max(_LEAST_PLACES, min(bounds.connections, free - self._most_waiting))
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most_waiting = max(_LEAST_PLACES, min(_MOST_WAITING, round(most * _WAITING_SHARE)))
 
     async def accept_all(self) -> None:
         """Accept until cancelled."""
@@ -303,7 +310,7 @@ class Doorkeeper:
 
     def _may_wait(self, address: str) -> bool:
         """Whether one more connection may wait; for it, the latest of the address that has most of them goes."""
-        if len(self._waiting) < self._most_waiting:
+        if not _is_full(len(self._waiting), self._most_waiting):
             return True
         counts = Counter(its for _, its in self._waiting.values())
         greediest, most = counts.most_common(1)[0]
@@ -322,7 +329,7 @@ class Doorkeeper:
             while not allowance.take(1, loop.time()):
                 await asyncio.sleep(allowance.short_s(1, loop.time()))
         async with self._door:
-            await self._wait_room()
+            await self._wait_room(address)
             del self._waiting[task]
             self._handshakes.add(task)
         await self._welcome(connection)
@@ -337,20 +344,33 @@ class Doorkeeper:
             self._allowances.popitem(last=False)
         return allowance
 
-    async def _wait_room(self) -> None:
-        """Wait until one more connection may be open; the idle one that is here longest goes for it.
-
-        Of the address that has most of them.
-        """
-        connections = self._server.server_state.connections
-        while len(connections) + len(self._handshakes) >= self._most_open:
-            idle = [
-                each for each in connections if isinstance(each, HttpConnection | WebsocketConnection) and each.idle
-            ]
-            if idle:
-                by_address = Counter(_address(each) for each in idle)
-                min(idle, key=lambda each: (-by_address[_address(each)], each.since_s)).cut()
+    async def _wait_room(self, address: str) -> None:
+        """Wait until one more connection may be open, of this address; another one goes for it."""
+        while _is_full(len(self._server.server_state.connections) + len(self._handshakes), self._bounds.connections):
+            victim = self._victim(address)
+            if victim is not None:
+                victim.cut()
             await asyncio.sleep(_FULL_S)
+
+    def _victim(self, address: str) -> HttpConnection | WebsocketConnection | None:
+        """Return the connection to cut: the idle one that is here longest, or else the latest; of whoever has most.
+
+        One for which something is done goes only for somebody who has fewer.
+        """
+        here = [
+            each
+            for each in self._server.server_state.connections
+            if isinstance(each, HttpConnection | WebsocketConnection)
+        ]
+        idle = [each for each in here if each.idle]
+        if idle:
+            counts = Counter(_address(each) for each in idle)
+            return min(idle, key=lambda each: (-counts[_address(each)], each.since_s))
+        counts = Counter(_address(each) for each in here)
+        greediest, most = counts.most_common(1)[0] if counts else ("", 0)
+        if counts[address] + 1 >= most:
+            return None
+        return max((each for each in here if _address(each) == greediest), key=lambda each: each.since_s)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         waiting = self._waiting.pop(task, None)

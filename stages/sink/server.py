@@ -39,7 +39,7 @@ async def aside(make: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
     made: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, error: BaseException | None) -> None:
+    def settle(result: T | None, error: Exception | None) -> None:
         if made.cancelled():
             return
         if error is not None:
@@ -48,11 +48,12 @@ async def aside(make: Callable[[], T]) -> T:
             made.set_result(cast("T", result))
 
     def work() -> None:
-        result, failure = None, None
+        result: T | None = None
+        failure: Exception | None = None
         try:
             result = make()
-        except BaseException as error:  # raised where it is waited for
-            failure = error
+        except Exception as error:  # raised where it is waited for; a future takes no StopIteration
+            failure = RuntimeError("it stopped") if isinstance(error, StopIteration) else error
         with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(settle, result, failure)
 

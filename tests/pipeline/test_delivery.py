@@ -79,6 +79,17 @@ def test_late_is_judged_when_the_sink_takes_an_answer() -> None:
     assert delivered(RecordingSink(), [0, 1]).report().wait_ms is None
 
 
+def test_an_answer_that_a_sink_did_not_write_is_not_late() -> None:
+    """It is skipped."""
+    clock = ManualClock()
+    delivery = Delivery("sink", RecordingSink(fails_on=0), mode=Mode.LIVE, clock=clock)
+    assert delivery.offer(answer(0, due_ns=clock.now_ns() + 1)) is not None
+    clock.advance(2)
+    delivery.link.end()
+    delivery.run()
+    assert (delivery.report().written, delivery.report().late, delivery.report().skipped) == (0, 0, 1)
+
+
 def test_a_sink_that_fails_is_closed_and_the_queue_goes_on() -> None:
     """Nobody waits for it, and what it does not get counts as skipped."""
     sink = RecordingSink(fails_on=2)

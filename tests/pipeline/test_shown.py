@@ -11,22 +11,25 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from pipeline.cli.console import PlainConsole
-from pipeline.shown import in_one_line, printable
+from pipeline.shown import in_one_line, printable, printable_name
 
 TEXT = st.text(st.characters(codec=None, exclude_categories=()))
 
 
 def test_what_is_shown_as_it_is() -> None:
     """Letters of all scripts, signs and pictures."""
-    text = "größer, 日本, עברית, 100 %, 🚗 [bold]x[/bold]"
-    assert printable(text) == in_one_line(text) == text
+    text = "größer, 日本\u3000語, עברית, می\u200cخو, 100\u00a0%, 🚗 [bold]x[/bold]"
+    assert printable(text) == text
+    assert printable_name(text) == text
 
 
 @given(TEXT)
 def test_nothing_is_left_that_shows_nothing(text: str) -> None:
     """No control, no change of direction, no half of a pair."""
     shown = in_one_line(text)
-    assert all(unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for letter in shown)
+    assert printable_name(shown) == shown
+    shows = [letter for letter in shown if letter not in "\u200c\u200d"]
+    assert all(unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for letter in shows)
 
 
 @given(st.text())

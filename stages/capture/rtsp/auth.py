@@ -13,6 +13,8 @@ from urllib.parse import quote, unquote
 _MOST_TRIES = 5
 _MOST_CHALLENGE_CHARACTERS = 8192
 """Of a value of WWW-Authenticate."""
+_PLAIN_IN_LOGIN = "!$&'()*+,;="
+"""Need no encoding there (RFC 3986 section 3.2.1)."""
 _HASHES = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
 """By the name of the algorithm, the better one first."""
 _HOST = re.compile(r"(?:[^:@\[\]\s]+|\[[^\]@]*\])(?::([0-9]{1,5}))?")
@@ -58,7 +60,8 @@ def with_credentials(url: str, credentials: Credentials | None) -> str:
     if credentials is None:
         return url
     scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{quote(credentials.user, safe='')}:{quote(credentials.password, safe='')}@{rest}"
+    user, password = (quote(text, safe=_PLAIN_IN_LOGIN) for text in (credentials.user, credentials.password))
+    return f"{scheme}{separator}{user}:{password}@{rest}"
 
 
 def _end_of_user_information(rest: str) -> int:

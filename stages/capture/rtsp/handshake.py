@@ -194,7 +194,8 @@ class Handshake:
 
     def _name(self, described: _Described, patience: Patience) -> str:
         self._leave(described.session)
-        return with_credentials(described.url, described.credentials)
+        has_moved = described.url != split_credentials(self._url)[0]
+        return with_credentials(described.url, described.credentials) if has_moved else self._url
 
     def _play(self, described: _Described, patience: Patience) -> Playing:
         session, headers = described.session, described.response.headers

@@ -110,9 +110,9 @@ def units_in(nal: Nal) -> list[Nal]:
     if _START_CODE not in nal.data:
         return [nal]
     cut = nal.data.split(_START_CODE, _MOST_UNITS)
+    parts = [part.rstrip(b"\0") for part in cut[:_MOST_UNITS]]
     if len(cut) > _MOST_UNITS:
-        return [Nal(nal.data[:_HEADER_BYTES], is_whole=False)]
-    parts = [part.rstrip(b"\0") for part in cut]
+        return [Nal(next((part for part in parts if part), nal.data)[:_HEADER_BYTES], is_whole=False)]
     return [Nal(part, is_whole=nal.is_whole) for part in parts if part]
 
 

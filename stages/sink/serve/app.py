@@ -32,6 +32,8 @@ from stages.sink.server import aside
 _RECENT_NS = 250 * NS_PER_MS
 """What costs something to make is made at most so often, however many ask."""
 _TRACE_RECENT_NS = 2000 * NS_PER_MS
+_PIECE_BYTES = 65_536
+"""Of a trace, given to a client at a time."""
 
 T = TypeVar("T")
 
@@ -184,8 +186,13 @@ def _add_state(app: FastAPI, desk: Desk) -> None:
             raise HTTPException(404, "the run is not traced; start it with --trace FILE")
         async with tracing:  # one at a time
             made = await aside(lambda: traces.get("trace", run.trace))
-        headers = {"content-disposition": 'attachment; filename="framepace-trace.json"'}
-        return Response(made, media_type="application/json", headers=headers)
+        if made is None:
+            raise HTTPException(404, "there is no trace")
+        headers = {
+            "content-disposition": 'attachment; filename="framepace-trace.json"',
+            "content-length": str(len(made)),
+        }
+        return StreamingResponse(_pieces(made), media_type="application/json", headers=headers)
 
 
 def _add_results(app: FastAPI, desk: Desk) -> None:
@@ -211,6 +218,12 @@ def _add_results(app: FastAPI, desk: Desk) -> None:
         queue = desk.results.queue(Wishes.model_validate({"classes": classes, "min_score": min_score, "every": every}))
 
         return _Lines(clients, queue, address)
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    """Give it so that a slow reader makes nobody keep a copy."""
+    for start in range(0, len(content), _PIECE_BYTES):
+        yield content[start : start + _PIECE_BYTES]
 
 
 class _Lines(StreamingResponse):

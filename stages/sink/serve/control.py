@@ -53,30 +53,30 @@ def make_router(run: Observed, *, controllable: bool) -> APIRouter:
 
     @router.post("/control/pause", summary="Answer without looking until resumed")
     async def pause(request: Request) -> Done:
-        change_all(run, {"paused": True}, by=address_of(request.scope))
+        change_all(run, {"paused": True}, by=address_of(request.scope) or None)
         return Done(done="paused")
 
     @router.post("/control/resume", summary="Go on after a pause")
     async def resume(request: Request) -> Done:
-        change_all(run, {"paused": False}, by=address_of(request.scope))
+        change_all(run, {"paused": False}, by=address_of(request.scope) or None)
         return Done(done="resumed")
 
     @router.post("/control/stop", status_code=202, summary="End the run")
     async def stop(request: Request) -> Done:
-        run.stop(by=address_of(request.scope))
+        run.stop(by=address_of(request.scope) or None)
         return Done(done="stopping")
 
     @router.patch("/settings", summary="Change settings, all or none")
     async def patch(
         request: Request, changes: Mapping[str, Any] = Body(examples=[{"deadline_ms": 80}])
     ) -> dict[str, Any]:
-        change_all(run, changes, by=address_of(request.scope))
+        change_all(run, changes, by=address_of(request.scope) or None)
         return dict(run.settings())
 
     return router
 
 
-def change_all(run: Observed, changes: Mapping[str, object], *, by: str) -> None:
+def change_all(run: Observed, changes: Mapping[str, object], *, by: str | None) -> None:
     """Change settings, all of them or none; `by`: the address of who wants that.
 
     Raises:

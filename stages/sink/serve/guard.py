@@ -84,6 +84,8 @@ class Guard:
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
         self.refused: Counter[str] = Counter()
         """Requests that were not answered, by why."""
+        self.wrong_tokens = 0
+        """However they were answered."""
         self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
         """By address: when its wrong tokens were said last, and how many came since."""
         self._names = {*_LOOPBACK_NAMES, *(name.lower() for name in names)}
@@ -114,6 +116,8 @@ class Guard:
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> Refusal | None:
         given = _tokens(scope, headers)
         has_token = self._token is not None and any(hmac.compare_digest(_digest(token), self._token) for token in given)
+        if given and self._token is not None and not has_token:
+            self._note_wrong_token(address_of(scope))
         if not self._may_ask_now(scope, has_token=has_token):
             return Refusal("too many", 429, "too many requests; ask more slowly", ((b"retry-after", b"1"),))
         host = headers.get("host", "")
@@ -130,8 +134,6 @@ class Guard:
         if self._token is None or is_open:
             return None
         if not has_token:
-            if given:
-                self._note_wrong_token(address_of(scope))
             why = "wrong token" if given else "no token"
             words = "a token is needed: Authorization: Bearer TOKEN"
             return Refusal(why, 401, words, ((b"www-authenticate", b"Bearer"),))
@@ -151,7 +153,8 @@ class Guard:
         return allowance.take(_FILE_COST if path.startswith(_OPEN_FOLDER) else 1, now_s)
 
     def _note_wrong_token(self, address: str) -> None:
-        """Say who shows wrong tokens, now and then."""
+        """Count a wrong token, and say who shows them, now and then."""
+        self.wrong_tokens += 1
         now_s = asyncio.get_running_loop().time()
         said_s, count = self._wrong.pop(address, (now_s - _SAID_EVERY_S, 0))
         count += 1

@@ -29,7 +29,7 @@ class RunCollector(Collector):
         ready: whether it can be relied on, by its report.
         clients: counts of those who look, by kind.
         served: counters of the server itself, by the name of their metric without `framepace_serve_` and `_total`.
-        refused: requests that were not answered, by why.
+        refused: requests that were refused, by why.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class RunCollector(Collector):
         for name, help_text, count in kinds:
             yield _counter(name, help_text, ["kind"], [([kind], count(counts)) for kind, counts in clients.items()])
         refused = [([why], count) for why, count in self._refused().items()]
-        yield _counter("serve_requests_refused", "Requests that were not answered, by why.", ["reason"], refused)
+        yield _counter("serve_requests_refused", "Requests that were refused, by why.", ["reason"], refused)
         for name, value in self._served().items():
             yield _counter(f"serve_{name}", _SERVED[name], [], [([], value)])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.clock import NS_PER_S, Clock
 from pipeline.errors import SinkOpenError
-from pipeline.files import read_secret
+from pipeline.files import is_exposed, read_secret
 from pipeline.frame import Answer, Heartbeat
 from pipeline.observe import Observed, Observer
 from pipeline.report import Report
@@ -170,7 +170,7 @@ class ServeSink(Observer):
         statistics["dropped"] = sum(count.dropped for count in counts.values())
         statistics["skipped"] = self._results.skipped
         statistics["requests_refused"] = sum(self._refused().values())
-        statistics["wrong_tokens"] = self._refused().get("wrong token", 0)
+        statistics["wrong_tokens"] = 0 if self._guard is None else self._guard.wrong_tokens
         statistics["pictures"] = 0 if self._studio is None else self._studio.pictures
         return statistics
 
@@ -187,6 +187,8 @@ class ServeSink(Observer):
             check_token(token)
         except ValueError as error:
             raise SinkOpenError(options.token_file, f"holds no token: {error}") from error
+        if is_exposed(options.token_file):
+            log.warning("every user of this machine can read %s; chmod 600 it", options.token_file)
         return token
 
     def _make_server(self, guard: Guard) -> ServerThread:

@@ -62,7 +62,7 @@ def test_a_password_may_be_a_variable(file: Path, monkeypatch: pytest.MonkeyPatc
     assert isinstance(built.plan.source, VideoSource)
     assert built.plan.source._options.url == "rtsp://u:p%40ss@cam/b"
     assert "p%40ss" not in str(built.settings.configuration)
-    with pytest.raises(ConfigError, match="SOURCE: the environment has no variable NONE"):
+    with pytest.raises(ConfigError, match="SOURCE: the variable NONE is not set, or empty"):
         built_from_flags(Flags(source="rtsp://u:${NONE}@cam/b"))
 
 

@@ -206,4 +206,8 @@ def test_millions_of_units_in_one_are_no_picture() -> None:
     """They are not looked at: that would take seconds, and a picture has a few hundred slices at most."""
     (unit,) = units_in(Nal(b"\x65\x88" + b"\0\0\1" * 2_000_000))
     assert (unit.data, unit.is_whole) == (b"\x65\x88", False)
+    (unit,) = units_in(Nal(b"\0\0\1" * 3000 + b"\x65\x88"))
+    assert not unit.is_whole
+    (unit,) = units_in(Nal(b"\0\0\0\1" + b"\x65\x88c\0\0\1" * 3000))
+    assert (unit.data, unit.is_whole) == (b"\x65\x88", False)
     assert len(units_in(Nal(b"\0\0\1".join([b"\x65\x88c"] * 600)))) == 600

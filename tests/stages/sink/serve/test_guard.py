@@ -240,6 +240,13 @@ def test_who_has_the_token_and_probes_have_budgets_of_their_own(serve: Serve, as
     assert ask(sink, "/healthz").status_code == 200
 
 
+def test_wrong_tokens_are_counted_however_fast_they_come(serve: Serve, ask: Ask) -> None:
+    """Also those that are refused for coming too fast."""
+    sink = serve(token=TOKEN, requests_per_s=2)
+    assert {ask(sink, "/report?token=wrong-horse").status_code for _ in range(20)} == {401, 429}
+    assert sink.statistics()["wrong_tokens"] == 20
+
+
 def test_wrong_tokens_and_changes_are_said(serve: Serve, ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
     """Who, and what; wrong tokens now and then only."""
     sink = serve(token=TOKEN)

@@ -227,15 +227,23 @@ def test_who_opens_most_waits_for_itself(serve: Serve, monkeypatch: pytest.Monke
 
 def test_descriptors_are_kept_for_the_pipeline(serve: Serve, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients take what is left of them, and a newcomer still gets in."""
-    limits = (len(os.listdir("/proc/self/fd")) + 40, 4096)
-    monkeypatch.setattr("stages.sink.connections.resource.getrlimit", lambda _: limits)
     sink = serve()
-    before = len(os.listdir("/proc/self/fd"))
     with ExitStack() as held:
+        monkeypatch.setattr(door, "_free_descriptors", lambda: 0)
+        before = len(os.listdir("/proc/self/fd"))
         clients = [held.enter_context(opened(sink, address="127.0.0.66")) for _ in range(60)]
         assert ask(sink, "/healthz").status_code == 200
         theirs = len(os.listdir("/proc/self/fd")) - before - len(clients)
-        assert theirs <= 12
+        assert theirs <= 8
+
+
+def test_what_is_free_is_what_others_left() -> None:
+    """Whoever holds the descriptors."""
+    before = door._free_descriptors()
+    with ExitStack() as held:
+        for _ in range(10):
+            held.enter_context(open(os.devnull))  # closed with the stack
+        assert door._free_descriptors() == before - 10
 
 
 def test_a_flood_of_requests(serve: Serve, join: Connect, make_answer: Make) -> None:
