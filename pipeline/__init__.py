@@ -8,7 +8,7 @@ From the bottom up; every module imports only modules above it in this list:
     units       durations as people write them
     files       files by what they are, and whole writes
     masking     takes secrets out of what is shown
-    shown       texts of others as they may be shown
+    shown       escapes for untrusted text
     frame       the counted unit, and the words for what became of it
     stage       the roles that authors fill
     timings     when things happened, for playing a run again

@@ -1,4 +1,4 @@
-"""Files by what they are, not by what they are called; drafts that nobody can put a link in the way of; secrets."""
+"""File identity, atomic writes that follow no planted link, and files that hold a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Escapes text of others for display: it may hold what a terminal obeys, or what turns letters around."""
+"""Escapes untrusted text for display: it may hold terminal commands, or change the direction of writing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import unicodedata
 
 _JOINERS = "\u200c\u200d"
-"""Without them, Persian words and some emoji would not be what they are."""
+"""Persian words and some emoji need them."""
 
 
 def printable(text: str, *, kept: str = "\n\t") -> str:

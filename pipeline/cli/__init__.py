@@ -3,7 +3,7 @@
 From the bottom up; every module imports only modules above it in this list:
 
     terminal  standard error that holds up nobody
-    console   texts stand on it as they are
+    console   prints text literally
     logs      log lines as text or JSON
     options   flags to configuration
     status    the line that is shown during a run

@@ -1,4 +1,4 @@
-"""A console on which every text stands as it is: no markup, and nothing that a terminal would obey."""
+"""A console that prints text literally: no markup, no control characters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.shown import printable
 
 
 class PlainConsole(Console):
-    """Prints texts of others, such as names of models and errors of sinks; takes what rich's own console takes."""
+    """Prints untrusted text, such as model names and error messages; takes the arguments of rich's Console."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**{"highlight": False, "markup": False, "emoji": False, **given})

@@ -34,7 +34,7 @@ _PLAYLIST_LATE_NS = NS_PER_S
 """A live playlist that falls behind by more, because a segment came late, starts a new time line."""
 
 _LEAST_OPEN_NS = 500 * NS_PER_MS
-"""Left to FFmpeg, however long finding the way took."""
+"""Left to FFmpeg, however long our own client took."""
 
 _MOST_PIXELS = 2**31 - 1
 """FFmpeg's own bound."""
@@ -284,11 +284,11 @@ class VideoSource(Source):
         )
 
     def _guarded_target(self, clock: Clock) -> Target:
-        """Return what FFmpeg may open: its RTSP client looks at no certificate, and shows a password to whoever it is
-        redirected to. So ours goes the way first. What FFmpeg meets a moment later is not looked at.
+        """Return the address for FFmpeg, whose RTSP client verifies no certificate and sends the password along with
+        every redirect. Our own client therefore follows the redirects first. FFmpeg's later connection is not checked.
 
         Raises:
-            SourceOpenError: the way ends, or leads to a server that is not trusted.
+            SourceOpenError: the stream is not described, or its server is not trusted.
         """
         target = self._target
         needs_guard = target.address.lower().startswith("rtsps:") or "@" in target.address

@@ -175,7 +175,7 @@ class Clients(Generic[O]):
     """The clients of one kind: at most so many, each with its outbox.
 
     Args:
-        limit: further ones are turned away with close code 1013, or others of an address that has more.
+        limit: beyond it, clients of the busiest address are refused with close code 1013.
         patience_s: how long to wait for the end of a connection on which sending has failed.
         on_change: called when somebody came or went.
     """
@@ -210,10 +210,10 @@ class Clients(Generic[O]):
             outbox.finish()
 
     def admits(self, address: str) -> bool:
-        """Whether one more client of an address may come; one that may not counts as turned away.
+        """Whether one more client of an address may come; a refusal is counted.
 
-        When all places are taken, the latest client of the address that has most of them is turned away for it, unless
-        the new one's address would have as many: nobody keeps others out. A websocket is told why, lines just end.
+        When all places are taken, the newest client of the busiest address makes room, unless the newcomer's address
+        would then have as many. A websocket client is told why; a stream of lines just ends.
         """
         if not self._closing and (len(self._outboxes) < self._limit or self._make_room(address)):
             return True

@@ -44,9 +44,9 @@ _MOST_WAITING = 256
 """Connections that wait for their turn, and no more than this share of the descriptors that the process may have."""
 _WAITING_SHARE = 1 / 4
 _LEAST_PLACES = 2
-"""However few descriptors there are: one for who has most, one for who asks what is wrong."""
+"""Guaranteed however few descriptors there are: one for the busiest client, one for diagnosis."""
 _KEPT_DESCRIPTORS = 32
-"""Of those that the process may have, kept for the pipeline: camera, model, files, and connecting anew."""
+"""Reserved for the pipeline: camera, model, files, and reconnecting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ def make_listener(address: Any, family: int, *, patience_s: float) -> socket.soc
 
 
 def _is_full(taken: int, most: int) -> bool:
-    """Whether no more of so many places may be taken, by their number or for lack of descriptors."""
+    """Whether no place is left, by their number or for lack of descriptors."""
     return taken >= most or (taken >= _LEAST_PLACES and not _free_descriptors())
 
 
@@ -275,7 +275,7 @@ class Doorkeeper:
         self._bounds = bounds
         self._tls = tls
         self._waiting: dict[asyncio.Task[None], tuple[socket.socket, str]] = {}
-        """What lets a connection in, while that connection is nobody's; and from where it comes."""
+        """By admitting task: a connection that has no owner yet, and its address."""
         self._handshakes: set[asyncio.Task[None]] = set()
         self._door = asyncio.Lock()
         self._pace = Allowance(0, 1, 0)
@@ -309,7 +309,7 @@ class Doorkeeper:
                 task.cancel()
 
     def _may_wait(self, address: str) -> bool:
-        """Whether one more connection may wait; for it, the latest of the address that has most of them goes."""
+        """Whether one more connection may wait; if need be, the newest of the busiest address makes room."""
         if not _is_full(len(self._waiting), self._most_waiting):
             return True
         counts = Counter(its for _, its in self._waiting.values())
@@ -345,7 +345,7 @@ class Doorkeeper:
         return allowance
 
     async def _wait_room(self, address: str) -> None:
-        """Wait until one more connection may be open, of this address; another one goes for it."""
+        """Wait until one more connection of this address may be open; cut another one for it."""
         while _is_full(len(self._server.server_state.connections) + len(self._handshakes), self._bounds.connections):
             victim = self._victim(address)
             if victim is not None:
@@ -353,9 +353,9 @@ class Doorkeeper:
             await asyncio.sleep(_FULL_S)
 
     def _victim(self, address: str) -> HttpConnection | WebsocketConnection | None:
-        """Return the connection to cut: the idle one that is here longest, or else the latest; of whoever has most.
+        """Return the connection to cut: the oldest idle one, else the newest, of the busiest address.
 
-        One for which something is done goes only for somebody who has fewer.
+        A busy connection is cut only for an address that has fewer.
         """
         here = [
             each

@@ -31,10 +31,10 @@ T = TypeVar("T")
 
 
 async def aside(make: Callable[[], T]) -> T:
-    """Have something made on a thread of its own, for which nobody waits when the server ends.
+    """Run a function on a daemon thread, which does not delay the end of the server.
 
     Raises:
-        Exception: what making it raised.
+        Exception: what the function raised.
     """
     loop = asyncio.get_running_loop()
     made: asyncio.Future[T] = loop.create_future()

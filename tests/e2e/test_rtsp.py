@@ -446,7 +446,7 @@ def test_tls_is_spoken_with_a_camera_that_is_trusted_as_it_is(rtsp, clip, watch,
 
 @pytest.mark.parametrize("client", ["own", "ffmpeg"])
 def test_a_certificate_that_is_not_trusted_is_refused(rtsp, clip, watch, certificate, client: str) -> None:  # type: ignore[no-untyped-def]
-    """Whoever reads it; and the line says what would take it."""
+    """With either client; the line names the option that accepts it."""
     with (
         rtsp.Camera(clip(), tls=certificate) as camera,
         pytest.raises(OSError, match=r"certificate is not trusted .*verify_tls: false"),

@@ -63,7 +63,7 @@ class Busy(RecordingSink):
 
 
 def test_late_is_judged_when_the_sink_takes_an_answer() -> None:
-    """Whoever waits behind a slow write may be late though it was handed over in time; the report says how long."""
+    """An answer handed over in time may be late behind a slow write; the report has the wait."""
     clock = ManualClock()
     sink = Busy(clock, 40 * NS_PER_MS)
     delivery = Delivery("sink", sink, mode=Mode.LIVE, clock=clock)

@@ -101,7 +101,7 @@ class Assembler:
         return self._sequencer.next_poll_ns()
 
     def flush(self) -> list[AccessUnit]:
-        """Return what is under way, since nothing more will come; nobody can know whether it is whole."""
+        """End the stream: return the unfinished picture, marked as damaged, since it may have been cut off."""
         units = self._place(self._sequencer.flush())
         self._collect(self._depacketizer.drop())
         self._picture.is_incomplete |= self._picture.has_slice

@@ -221,7 +221,7 @@ def _add_results(app: FastAPI, desk: Desk) -> None:
 
 
 async def _pieces(content: bytes) -> AsyncIterator[bytes]:
-    """Give it so that a slow reader makes nobody keep a copy."""
+    """Yield it piece by piece, so that a slow reader costs no copy."""
     for start in range(0, len(content), _PIECE_BYTES):
         yield content[start : start + _PIECE_BYTES]
 

@@ -83,7 +83,7 @@ class Guard:
         self._app = app
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
         self.refused: Counter[str] = Counter()
-        """Requests that were not answered, by why."""
+        """Refused requests, by reason."""
         self.wrong_tokens = 0
         """However they were answered."""
         self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()

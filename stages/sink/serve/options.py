@@ -32,13 +32,13 @@ class ServeOptions(Options):
     certificate: str | None = Field(None, description="PEM file with the certificate, and those above it: TLS.")
     key: str | None = Field(None, description="PEM file with the certificate's private key.")
     result_clients: int = Field(
-        64, ge=1, le=1000, description="Readers of records at a time; beyond, whose address has most is refused."
+        64, ge=1, le=1000, description="Readers of records at a time; beyond it, the busiest address is refused."
     )
     preview_clients: int = Field(
-        8, ge=1, le=100, description="Viewers of pictures at a time; beyond, whose address has most is refused."
+        8, ge=1, le=100, description="Viewers of pictures at a time; beyond it, the busiest address is refused."
     )
     page_clients: int = Field(
-        16, ge=1, le=200, description="Open pages at a time; beyond, whose address has most is refused."
+        16, ge=1, le=200, description="Open pages at a time; beyond it, the busiest address is refused."
     )
     client_queue: int = Field(64, ge=1, le=10_000, description="Records that a reader may lag behind before it skips.")
     preview_rate: float = Field(15.0, ge=0.1, le=60, description="Most pictures a second for a viewer.")

@@ -50,7 +50,7 @@ class Pressed(NumberSource):
 
 @pytest.fixture
 def _ctrl_c_counts() -> Iterator[None]:
-    """As at a terminal: whoever starts the tests in the background has it ignored."""
+    """As at a terminal; in tests started in the background, Ctrl-C is ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -289,7 +289,7 @@ def test_an_mjpeg_camera_that_begins_without_a_boundary(serve) -> None:  # type:
 
 
 def test_one_picture_of_a_server_is_said_to_be_one(serve, caplog) -> None:  # type: ignore[no-untyped-def]
-    """Whoever took it for a camera is told."""
+    """A warning says that it is no camera."""
     picture = jpeg(80)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(picture)
     camera = source(f"http://127.0.0.1:{serve(lambda c: c.recv(4096) and c.sendall(head + picture))}/snap.jpg")

@@ -214,7 +214,7 @@ def test_without_markers_the_next_picture_ends_one(
 ) -> None:
     """A sender without markers loses nothing: each unit comes one picture later, with its own arrival time.
 
-    Of the last one, nobody can know whether more of it would have come.
+    The last one counts as damaged: it may have been cut off.
     """
     video = encode(codec, **shape)
     assembler = Assembler(codec, payload_type=96)
