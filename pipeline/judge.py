@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.clock import Clock
 from pipeline.forecast import forecast_at
@@ -27,9 +27,26 @@ class Verdict:
     payload_at_ns: int | None
     """Of which moment the payload is true, if that is not the frame's capture."""
 
+    def because(self, reason: Reason) -> Verdict:
+        """Return the same with another reason."""
+        return replace(self, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a verdict on a frame rests on."""
+
+    captured_ns: int
+    result: Forecaster | None
+    """What was made of the frame itself."""
+    basis: Forecaster | None
+    """The newest measurement of an earlier frame."""
+    reason: Reason
+    """Why the frame is not fresh, if it has no result."""
+
 
 class Judge:
-    """Remembers the last results of one stream. Not locked: the publisher owns it.
+    """Remembers the last results of one stream. Not locked, but for `verdict`, which looks at nothing that changes.
 
     Args:
         clock: the present, for answers that are true for it.
@@ -51,8 +68,10 @@ class Judge:
         """Take a result that serves later forecasts."""
         self._snapshots.append((frame_id, snapshot))
 
-    def verdict(self, info: FrameInfo, *, result: Forecaster | None, reason: Reason | None, admitted: bool) -> Verdict:
-        """Say what is true of a frame now.
+    def question(
+        self, info: FrameInfo, *, result: Forecaster | None, reason: Reason | None, admitted: bool
+    ) -> Question:
+        """Return what a verdict on a frame rests on now.
 
         Args:
             info: the frame.
@@ -60,19 +79,27 @@ class Judge:
             reason: why it was refused; None: it was not.
             admitted: whether it was on its way to be measured.
         """
-        reason = reason or self._unresolved(admitted=admitted)
-        if result is not None:
-            payload, payload_at_ns = self._project(result, info.captured_ns)
-            if payload is not None:
-                return Verdict(Status.FRESH, None, payload, payload_at_ns)
-            reason = Reason.FAILED  # a result that has nothing to say of its own frame
+        basis = None
         for measured_id, snapshot in reversed(self._snapshots):
             # Capture times may be equal, or go back: neither a later frame nor a later time may be looked at.
             if measured_id < info.frame_id and snapshot.measured_ns <= info.captured_ns:
-                payload, payload_at_ns = self._project(snapshot, info.captured_ns)
-                status = Status.BLIND if payload is None else Status.FORECAST
-                return Verdict(status, reason, payload, payload_at_ns)
-        return Verdict(Status.BLIND, reason, None, None)
+                basis = snapshot
+                break
+        return Question(info.captured_ns, result, basis, reason or self._unresolved(admitted=admitted))
+
+    def verdict(self, question: Question) -> Verdict:
+        """Say what is true of a frame now. Runs the code of a stage, which may take its time."""
+        reason = question.reason
+        if question.result is not None:
+            payload, payload_at_ns = self._project(question.result, question.captured_ns)
+            if payload is not None:
+                return Verdict(Status.FRESH, None, payload, payload_at_ns)
+            reason = Reason.FAILED  # a result that has nothing to say of its own frame
+        if question.basis is None:
+            return Verdict(Status.BLIND, reason, None, None)
+        payload, payload_at_ns = self._project(question.basis, question.captured_ns)
+        status = Status.BLIND if payload is None else Status.FORECAST
+        return Verdict(status, reason, payload, payload_at_ns)
 
     def _unresolved(self, *, admitted: bool) -> Reason:
         """Say why there is no result of a frame, nor anybody who refused it."""

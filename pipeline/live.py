@@ -219,23 +219,24 @@ class LiveEngine:
         info = registered.info
         self._timings.note(Event.CAPTURED, self._clock.now_ns(), info.frame_id, value=info.captured_ns)
         self.publisher.register(info, registered.clock)
+        # Capture waits for no forecast, and may have a lock of the intake: the publisher's own thread answers these.
         if registered.withdrawn:
-            self._shed_frame(info)
+            self._shed_frame(info, here=False)
         elif registered.undecodable:
-            self._undecodable(info)
+            self._undecodable(info, here=False)
 
     def _shed(self, packet: _Packet) -> None:
         info = self.intake.withdraw(packet.ticket)
         if info is not None:
-            self._shed_frame(info)
+            self._shed_frame(info, here=False)
 
-    def _shed_frame(self, info: FrameInfo) -> None:
+    def _shed_frame(self, info: FrameInfo, *, here: bool) -> None:
         self._timings.note(Event.SHED, self._clock.now_ns(), info.frame_id)
-        self.publisher.refuse(info.frame_id, Reason.SHED)
+        self.publisher.refuse(info.frame_id, Reason.SHED, here=here)
 
-    def _undecodable(self, info: FrameInfo) -> None:
+    def _undecodable(self, info: FrameInfo, *, here: bool = True) -> None:
         self._timings.note(Event.UNDECODABLE, self._clock.now_ns(), info.frame_id)
-        self.publisher.undecodable(info.frame_id)
+        self.publisher.undecodable(info.frame_id, here=here)
 
     def _decode(self, decoder: Decoder) -> None:
         statistics = self.statistics["decode"]
