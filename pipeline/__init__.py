@@ -33,6 +33,7 @@ From the bottom up; every module imports only modules above it in this list:
     forecast    what a result says of another moment
     judge       what is true of a frame when it is answered
     margin      how long before a deadline to wake up
+    stream      one camera, thread-free: the line of frames that wait for their answer
     publisher   the answers, in order and in time
     gate        the mailbox in front of the detector
     graph       stages and links, checked
